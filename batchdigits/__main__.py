@@ -1,0 +1,5 @@
+"""``python -m batchdigits``."""
+
+from batchdigits.cli import main
+
+main()

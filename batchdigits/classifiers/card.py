@@ -1,0 +1,139 @@
+"""The model folder: `model.onnx`, and `card.json` that says what it is and how far to trust it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from batchdigits.errors import ModelError
+from batchdigits.imaging.settings import IMAGING_VERSION, ImagingSettings
+
+CARD_FORMAT = 1
+CARD_FILE = "card.json"
+WEIGHTS_FILE = "model.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a graph's scores become probabilities.
+
+    The ten scores z give P(c | a digit) = softmax(z / temperature), and, by their energy E = log sum exp(z), how much
+    the tile is like anything seen in training: P(a digit) = 1 / (1 + exp(-(E - energy_middle) / energy_scale)).
+    """
+
+    temperature: float
+    energy_middle: float
+    energy_scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From where on a reading is marked ``ok``."""
+
+    review_below: float  #: confidence
+    not_a_digit_below: float = 0.5  #: P(a digit)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is known of a model."""
+
+    name: str
+    recipe: Mapping[str, Any]  #: what was trained and how, seed included
+    imaging: ImagingSettings  #: what its tiles must be made with
+    data: Mapping[str, Any]  #: names and digests of the training data, with their attribution
+    calibration: Calibration
+    thresholds: Thresholds
+    scores: Mapping[str, float]  #: measured, see `batchdigits.training.train`
+    weights_sha256: str
+    weights_bytes: int
+    created: str  #: ISO date
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    limits: str = ""  #: where it fails, for people
+    format: int = CARD_FORMAT
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits of all that decides a row: weights, imaging, calibration, thresholds."""
+        parts = [
+            self.weights_sha256,
+            self.imaging.to_dict(),
+            asdict(self.calibration),
+            asdict(self.thresholds),
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def label(self) -> str:
+        """Name and digest, as in the rows."""
+        return f"{self.name}@{self.digest}"
+
+    def to_json(self) -> str:
+        """Return the text of `card.json`."""
+        values = {"format": self.format} | {f.name: getattr(self, f.name) for f in fields(self) if f.name != "format"}
+        for name in ("imaging", "calibration", "thresholds"):
+            values[name] = asdict(values[name])
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_card(folder: Path) -> Card:
+    """Read the card of a model folder.
+
+    Raises
+    ------
+    ModelError
+        If there is none, it is damaged, or it was written by a newer version.
+    """
+    try:
+        values = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder} holds no {CARD_FILE}: it is no model folder.") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder / CARD_FILE} cannot be read: {error}. Train the model again.") from error
+    found = values.get("format") if isinstance(values, dict) else None
+    if isinstance(found, int) and found > CARD_FORMAT:
+        raise ModelError(
+            f"{folder} has format {found}, newer than {CARD_FORMAT}. Upgrade batchdigits, or train the model again."
+        )
+    if found != CARD_FORMAT:
+        raise ModelError(f"{folder / CARD_FILE} is damaged: no valid format number. Train the model again.")
+    try:
+        imaging = ImagingSettings(**values.pop("imaging"))
+        card = Card(
+            imaging=imaging,
+            calibration=Calibration(**{key: float(value) for key, value in values.pop("calibration").items()}),
+            thresholds=Thresholds(**{key: float(value) for key, value in values.pop("thresholds").items()}),
+            **values,
+        )
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ModelError(f"{folder / CARD_FILE} is damaged: {error}. Train the model again.") from error
+    if imaging.version != IMAGING_VERSION:
+        raise ModelError(
+            f"{folder} was trained with imaging version {imaging.version}, this is version {IMAGING_VERSION}. "
+            f"Train it again: batchdigits train {card.name}"
+        )
+    if card.calibration.temperature <= 0 or card.calibration.energy_scale <= 0:
+        raise ModelError(f"{folder / CARD_FILE} is damaged: temperature and energy_scale must be positive.")
+    return card
+
+
+def read_weights(folder: Path, card: Card) -> bytes:
+    """Read the graph of a model folder, proved to be the one its card describes.
+
+    Raises
+    ------
+    ModelError
+        If it is missing or is another.
+    """
+    path = folder / WEIGHTS_FILE
+    try:
+        weights = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}. Train the model again, or restore it.") from error
+    if hashlib.sha256(weights).hexdigest() != card.weights_sha256:
+        raise ModelError(f"{path} is damaged: it does not match the SHA-256 in its {CARD_FILE}. Restore or retrain it.")
+    return weights

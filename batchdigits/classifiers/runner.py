@@ -1,0 +1,121 @@
+"""Tiles to probabilities: one small runner for every model, since each is one ONNX graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from batchdigits.classifiers.card import Calibration, Card, read_card, read_weights
+from batchdigits.classifiers.store import find_model
+from batchdigits.errors import ModelError
+
+BATCH = 64
+"""Tiles per call of the graph, always: with one shape, a tile's numbers do not depend on its company."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What a classifier says of N tiles."""
+
+    probabilities: NDArray[np.float64]  #: (N, 10), each row sums to 1: P(c | a digit)
+    known: NDArray[np.float64]  #: (N,), P(a digit): how much the tile is like anything seen in training
+
+
+class Session:
+    """An ONNX graph from tiles to ten scores, on one thread."""
+
+    def __init__(self, weights: bytes) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # work is shared out by pages, not inside
+        options.log_severity_level = 3  # errors, which are raised as well
+        self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        shapes = [list(node.shape)[1:] for node in (*inputs, *outputs)]
+        if shapes != [[28, 28], [10]] or inputs[0].type != "tensor(float)":
+            raise ValueError(f"the graph's shapes are {shapes}, expected (N, 28, 28) float to (N, 10)")
+        self._input = inputs[0].name
+
+    def scores(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the (N, 10) raw scores of (N, 28, 28) tiles."""
+        out = np.empty((len(tiles), 10), np.float32)
+        batch = np.zeros((BATCH, 28, 28), np.float32)
+        for start in range(0, len(tiles), BATCH):
+            part = tiles[start : start + BATCH]
+            batch[: len(part)] = part
+            batch[len(part) :] = 0
+            (result,) = self._session.run(None, {self._input: batch})
+            out[start : start + len(part)] = result[: len(part)]
+        return out
+
+
+def softmax(scores: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return probabilities: each row of exp(scores / temperature), scaled to sum 1."""
+    scaled = scores.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def energy(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return log sum exp of each row: high for tiles like those seen in training (Liu et al., 2020)."""
+    exact = scores.astype(np.float64)
+    highest = exact.max(axis=1, initial=-np.inf)
+    return np.asarray(highest + np.log(np.exp(exact - highest[:, None]).sum(axis=1)), dtype=np.float64)
+
+
+def calibrate(scores: NDArray[np.floating], calibration: Calibration) -> Scores:
+    """Turn raw scores into probabilities."""
+    distance = (energy(scores) - calibration.energy_middle) / calibration.energy_scale
+    known = 1 / (1 + np.exp(-np.clip(distance, -50, 50)))
+    return Scores(softmax(scores, calibration.temperature), known)
+
+
+class Classifier:
+    """A model, ready to use.
+
+    Parameters
+    ----------
+    card : Card
+        What is known of it.
+    session : Session
+        Its graph.
+    """
+
+    def __init__(self, card: Card, session: Session) -> None:
+        self.card = card
+        self._session = session
+
+    def __call__(self, tiles: NDArray[np.float32]) -> Scores:
+        """Classify tiles.
+
+        Parameters
+        ----------
+        tiles : (N, 28, 28) ndarray of float32
+            0 paper, 1 ink. N may be 0.
+
+        Returns
+        -------
+        Scores
+            Calibrated.
+        """
+        return calibrate(self._session.scores(tiles), self.card.calibration)
+
+
+def load_model(model: str | Path, models_dir: Path | None = None) -> Classifier:
+    """Load a model by name or from its folder.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, damaged, too new, or its graph is of other shapes.
+    """
+    folder = model if isinstance(model, Path) else find_model(model, models_dir)
+    card = read_card(folder)
+    weights = read_weights(folder, card)
+    try:
+        return Classifier(card, Session(weights))
+    except Exception as error:  # onnxruntime's errors have no common class
+        raise ModelError(f"{folder} cannot be used: {error}") from error

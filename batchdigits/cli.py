@@ -1,0 +1,400 @@
+"""The command line: flags to one library call to an exit code. Nothing else here; nothing below prints or exits.
+
+Imports of the library stand inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import IO, TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from batchdigits import __version__
+from batchdigits.errors import BatchdigitsError, ExitCode, NoInputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from batchdigits.sources.walk import Listing
+    from batchdigits.types import Row
+
+app = typer.Typer(
+    name="batchdigits",
+    help="Handwritten digits in photos and scans to rows of data: a prediction, an honest confidence, a status.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Format(StrEnum):
+    """Output formats."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    XLSX = "xlsx"
+
+
+class TableFormat(StrEnum):
+    """Formats of `models`."""
+
+    TABLE = "table"
+    JSON = "json"
+    MD = "md"
+
+
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", metavar="NAME", help="Model: a name or a folder.", envvar="BATCHDIGITS_MODEL")
+]
+ModelsDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Look for models (and save them) here first.", envvar="BATCHDIGITS_MODELS_DIR", show_default=False
+    ),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Processes that read pictures. The rows are the same for any number.",
+        envvar="BATCHDIGITS_JOBS",
+        show_default="all cores",
+    ),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress, no summary.", envvar="BATCHDIGITS_QUIET")
+]
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def say(message: str) -> None:
+    """Print a line for people, to stderr."""
+    typer.echo(message, err=True)
+
+
+@contextlib.contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn errors into a message on stderr and their exit code."""
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except BatchdigitsError as error:
+        say(f"batchdigits: {error}")
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        say("batchdigits: interrupted; nothing was written")
+        raise typer.Exit(ExitCode.INTERRUPTED) from error
+    except _Terminated as error:
+        say("batchdigits: terminated; nothing was written")
+        raise typer.Exit(ExitCode.TERMINATED) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@app.command()
+def classify(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Folders (walked to the bottom) and image files.")
+    ],
+    model: ModelOption = "knn",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where the rows go; - is stdout.",
+            envvar="BATCHDIGITS_OUTPUT",
+            show_default="predictions.csv",
+        ),
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="Format of the rows.",
+            envvar="BATCHDIGITS_FORMAT",
+            show_default="by the output's name, else csv",
+        ),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]X,Y,W,H",
+            help="Read only this part of every page: pixels or percent of the upright page. Repeatable, a row each.",
+            envvar="BATCHDIGITS_REGION",
+        ),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Add columns p0 to p9.", envvar="BATCHDIGITS_PROBABILITIES")
+    ] = False,
+    models_dir: ModelsDirOption = None,
+    jobs: JobsOption = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Let blank and review count like error.", envvar="BATCHDIGITS_STRICT")
+    ] = False,
+    quiet: QuietOption = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Name skipped files and say what is wrong with each page.",
+            envvar="BATCHDIGITS_VERBOSE",
+        ),
+    ] = False,
+) -> None:
+    """Classify the one digit in each picture of folders; write a row per page."""
+    with exit_codes():
+        from batchdigits.batch import classify_sources
+        from batchdigits.classifiers.runner import load_model
+        from batchdigits.classifiers.store import find_model
+        from batchdigits.sources.regions import parse_regions
+        from batchdigits.sources.walk import find_sources
+        from batchdigits.writers import make_writer, write_rows
+
+        regions = parse_regions(region or [])
+        chosen, target = _output(form, output)
+        folder = find_model(model, models_dir)
+        classifier = load_model(folder)
+        listing = find_sources(inputs, skip=() if target is None else (target,))
+        if not listing.sources:
+            others = f" ({len(listing.others)} other files)" if listing.others else ""
+            raise NoInputError(f"No image in {', '.join(map(str, inputs))}{others}. Is it the right folder?")
+        tally = _Tally(verbose)
+        with _open_output(target) as file:
+            rows = classify_sources(listing.sources, classifier, regions=regions, jobs=jobs or available_cores())
+            shown = _progress(rows, len(listing.sources), quiet)
+            write_rows(
+                tally.watch(row for part in shown for row in part),
+                make_writer(file, chosen, probabilities=probabilities),
+            )
+        if verbose:
+            for name in listing.others:
+                say(f"skipped {name}: no image")
+        if not quiet:
+            say(tally.summary(listing, target))
+            say(tally.next_step(inputs, model, target))
+        raise typer.Exit(tally.exit_code(strict))
+
+
+def _output(form: Format | None, output: Path | None) -> tuple[str, Path | None]:
+    """Return format and path of the output, each inferred from the other; the path is None for stdout."""
+    if form is None:
+        suffix = "" if output is None else output.suffix.lower().lstrip(".")
+        form = Format(suffix) if suffix in list(Format) else Format.CSV
+    if output is None:
+        return form.value, Path(f"predictions.{form.value}")
+    return form.value, None if str(output) == "-" else output
+
+
+@contextlib.contextmanager
+def _open_output(target: Path | None) -> Iterator[IO[bytes]]:
+    from batchdigits.writers import atomic_file
+
+    if target is not None:
+        with atomic_file(target) as file:
+            yield file
+        return
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError as error:
+        # Python would complain once more when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError("Whoever reads the output has stopped reading.") from error
+
+
+def _progress(parts: Iterator[list[Row]], total: int, quiet: bool) -> Iterable[list[Row]]:
+    """Show a progress bar where somebody is watching."""
+    if quiet or not sys.stderr.isatty():
+        return parts
+    from tqdm import tqdm
+
+    return tqdm(parts, total=total, unit="file", file=sys.stderr, leave=False)
+
+
+class _Tally:
+    """Counts rows as they pass."""
+
+    def __init__(self, verbose: bool) -> None:
+        self.counts: Counter[str] = Counter()
+        self.first_doubt = ""
+        self.first_file = ""
+        self._verbose = verbose
+
+    def watch(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            self.counts[row.status.value] += 1
+            self.first_file = self.first_file or row.page.file
+            if row.status.value == "review":
+                self.first_doubt = self.first_doubt or row.page.file
+            if self._verbose and row.reason:
+                place = f"{row.page.file} page {row.page.number}" if row.page.number > 1 else row.page.file
+                say(
+                    f"{row.status.value} {place}{row.page.region and ' ' + row.page.region}: {row.detail or row.reason}"
+                )
+            yield row
+
+    def summary(self, listing: Listing, target: Path | None) -> str:
+        parts = [f"{self.counts[status]:,} {status}" for status in ("ok", "review", "blank", "error")]
+        others = f"; {len(listing.others):,} other files skipped (-v names them)" if listing.others else ""
+        where = f" -> {target}" if target is not None else ""
+        return f"{sum(self.counts.values()):,} rows: {', '.join(parts)}{others}{where}"
+
+    def next_step(self, inputs: list[Path], model: str, target: Path | None) -> str:
+        file = self.first_doubt or self.first_file
+        roots = (given / file if given.is_dir() else given for given in inputs)
+        found = next((path for path in roots if path.exists()), Path(file))
+        quoted = f"'{found}'" if any(c in str(found) for c in " '&;()$") else str(found)
+        why = "see why it is in doubt" if self.first_doubt else "see how a picture is read"
+        return f"next: batchdigits inspect {quoted} --model {model}   # {why}"
+
+    def exit_code(self, strict: bool) -> ExitCode:
+        bad = self.counts["error"]
+        if strict:
+            bad += self.counts["review"] + self.counts["blank"]
+        if not bad:
+            return ExitCode.OK
+        return ExitCode.ALL_ERRORS if bad == sum(self.counts.values()) else ExitCode.SOME_ERRORS
+
+
+@app.command()
+def inspect(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture.")],
+    model: ModelOption = "knn",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Where the PNG goes.", envvar="BATCHDIGITS_OUTPUT", show_default="NAME.inspect.png"
+        ),
+    ] = None,
+    page: Annotated[int, typer.Option(min=1, help="Page of a TIFF.", envvar="BATCHDIGITS_PAGE")] = 1,
+    region: Annotated[
+        str | None, typer.Option(metavar="[NAME=]X,Y,W,H", help="Only this part of it.", envvar="BATCHDIGITS_REGION")
+    ] = None,
+    models_dir: ModelsDirOption = None,
+) -> None:
+    """Draw every step of the pipeline for one picture, and the ten probabilities, on one PNG."""
+    with exit_codes():
+        from batchdigits.classifiers.runner import load_model
+        from batchdigits.classifiers.store import find_model
+        from batchdigits.report.inspection import inspect_image
+        from batchdigits.writers import atomic_file
+
+        target = output or Path(f"{image.name}.inspect.png")
+        classifier = load_model(find_model(model, models_dir))
+        row, png = inspect_image(image, classifier, page=page, region=region)
+        with atomic_file(target) as file:
+            file.write(png)
+        reason = f" ({row.reason})" if row.reason else ""
+        say(f"{row.prediction or 'no digit'}, confidence {row.confidence:.4f}, {row.status.value}{reason} -> {target}")
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(metavar="NAME|all", help="Recipe: knn, or all.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="An .npz in the layout of Keras' mnist.npz.",
+            envvar="BATCHDIGITS_DATA",
+            show_default="Keras' own download of MNIST",
+        ),
+    ] = None,
+    models_dir: ModelsDirOption = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same data: same model.", envvar="BATCHDIGITS_SEED")] = 0,
+    simulated: Annotated[
+        int, typer.Option(min=0, help="Simulated photos added to the data.", envvar="BATCHDIGITS_SIMULATED")
+    ] = 20_000,
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a model on MNIST and simulated photos, save it, print its measured scores."""
+    with exit_codes():
+        from batchdigits.classifiers.store import MODEL_NAMES, user_models
+
+        names = list(MODEL_NAMES) if name == "all" else [name]
+        if unknown := [one for one in names if one not in MODEL_NAMES]:
+            raise UsageError(f"There is no recipe {unknown[0]!r}. Recipes: {', '.join(MODEL_NAMES)}, all.")
+        from batchdigits.training.datasets import load_keras_mnist, load_npz
+        from batchdigits.training.train import train as train_model
+
+        dataset = load_npz(data) if data else load_keras_mnist()
+        for one in names:
+            folder = (models_dir or user_models()) / one
+            card = train_model(
+                one,
+                dataset,
+                folder,
+                data_name=data.name if data else "MNIST",
+                seed=seed,
+                simulated=simulated,
+                jobs=jobs or available_cores(),
+                say=(lambda _: None) if quiet else say,
+            )
+            say(f"saved {folder}")
+            for key, value in card.scores.items():
+                typer.echo(f"{key}: {value}")
+
+
+@app.command()
+def models(
+    models_dir: ModelsDirOption = None,
+    form: Annotated[
+        TableFormat, typer.Option("--format", "-f", help="Format of the table.", envvar="BATCHDIGITS_FORMAT")
+    ] = TableFormat.TABLE,
+) -> None:
+    """List the models found, with their measured scores."""
+    with exit_codes():
+        from batchdigits.report.model_table import describe, format_table
+
+        found, damaged = describe(models_dir)
+        typer.echo(format_table(found, form.value), nl=False)
+        for message in damaged:
+            say(f"batchdigits: {message}")
+        if damaged:
+            raise typer.Exit(ExitCode.MODEL)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"batchdigits {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Handwritten digits in photos and scans to rows of data: a prediction, an honest confidence, a status."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

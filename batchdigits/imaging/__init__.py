@@ -1,0 +1,1 @@
+"""Pages to candidate tiles: pure OpenCV, no files."""

@@ -1,0 +1,223 @@
+"""Where the ink is: paper's own brightness removed, polarity found, threshold.
+
+Ink strength here is *contrast*: how much darker a pixel is than the paper under it, as a share of the paper's
+brightness (for light strokes on a dark ground the same on the negative). Light and shadow multiply paper and ink
+alike, so contrast does not see them; and as it is taken per colour channel, red ink on white counts as black does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from batchdigits.imaging.settings import ImagingSettings
+
+Image = NDArray[np.uint8]
+Map = NDArray[np.float32]
+
+_DARK = 12.0  # grey levels: keeps the ratio calm where paper itself is nearly black
+_DEEPEST_SHADOW = 0.38  # of the paper's brightness: shadow seldom takes more, a marker always does
+
+
+def _mean_of_channels(pixels: NDArray[np.generic]) -> Map:
+    """Return the mean over the three channels; several times faster than numpy's over so short an axis."""
+    return np.asarray(cv2.transform(pixels.astype(np.float32), np.full((1, 3), 1 / 3, np.float32)), dtype=np.float32)
+
+
+def resize_to_work(pixels: Image, settings: ImagingSettings) -> Image:
+    """Scale a picture to the size that ink is looked for at.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) ndarray of uint8
+        Any size from 1 x 1.
+    settings : ImagingSettings
+        Gives the largest and the smallest long side.
+
+    Returns
+    -------
+    (h, w, 3) ndarray of uint8
+        Same aspect, each side at least 1.
+    """
+    height, width = pixels.shape[:2]
+    long_side = max(height, width)
+    if settings.min_work_size <= long_side <= settings.work_size:
+        return pixels
+    larger = long_side < settings.min_work_size
+    factor = (settings.min_work_size if larger else settings.work_size) / long_side
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    resized = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if larger else cv2.INTER_AREA)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def estimate_background(pixels: Image, window: float, at_most: int) -> Image:
+    """Estimate the paper without the ink: the median of a window wider than any stroke.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) ndarray of uint8
+        The picture.
+    window : float
+        Side of the window as a share of the long side. Strokes thinner than half of it vanish, and so do shadows.
+    at_most : int
+        The median is taken of a copy with at most this long side; light changes slowly.
+
+    Returns
+    -------
+    (H, W, 3) ndarray of uint8
+        The paper's colour at every pixel.
+
+    Notes
+    -----
+    A median keeps the straight edge of a hard shadow, which a mean or a polynomial would smear into a false stroke.
+    """
+    height, width = pixels.shape[:2]
+    factor = min(1.0, at_most / max(height, width))
+    small_size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = cv2.resize(pixels, small_size, interpolation=cv2.INTER_AREA)
+    side = max(3, round(max(small_size) * window)) | 1
+    median = cv2.medianBlur(small, min(side, 255))
+    return np.asarray(cv2.resize(median, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def ink_contrast(pixels: Image, background: Image) -> Map:
+    """Return how much darker than its paper each pixel is, as a share of the paper's brightness.
+
+    The channels join as the root mean square of what is darker: coloured ink, dark in one or two of them, stays well
+    above pale rulings.
+
+    Returns
+    -------
+    (H, W) ndarray of float32
+        0 paper (or brighter), near 1 black ink.
+    """
+    darker = cv2.subtract(background, pixels).astype(np.float32)  # uint8 subtraction stops at 0
+    darkness = darker / (background + np.float32(_DARK))
+    return np.asarray(np.sqrt(_mean_of_channels(darkness * darkness)), dtype=np.float32)
+
+
+def is_light_on_dark(pixels: Image, background: Image) -> bool:
+    """Tell chalk on a board from ink on paper.
+
+    Whichever side of the paper's brightness the strong deviations lie on is ink; a bright ground must be outweighed
+    clearly before it is taken for a board, since glare and sharpening halos are bright too.
+    """
+    difference = _mean_of_channels(background) - _mean_of_channels(pixels)
+    difference[np.abs(difference) < 20] = 0  # grey levels: noise, not strokes
+    dark = float(np.sum(np.square(np.maximum(difference, 0))))
+    light = float(np.sum(np.square(np.minimum(difference, 0))))
+    bright_ground = float(np.median(background[::4, ::4])) > 110
+    return light > dark * (4.0 if bright_ground else 0.5)
+
+
+def noise_level(pixels: Image, background: Image) -> float:
+    """Return the paper's noise in grey levels: a robust standard deviation, unmoved by the ink."""
+    difference = _mean_of_channels(background) - _mean_of_channels(pixels)
+    sample = difference[::3, ::3]  # a ninth tells the noise as well
+    return float(1.4826 * np.median(np.abs(sample - np.median(sample))))
+
+
+def least_contrast(background: Image, noise: float, settings: ImagingSettings) -> Map:
+    """Return the contrast below which a mark is not told from the paper's noise, which weighs more in dark corners."""
+    paper = _mean_of_channels(background) + np.float32(_DARK)
+    return np.maximum(settings.noise_factor * noise / paper, settings.min_contrast).astype(np.float32)
+
+
+def _not_ink(background: Image) -> Image:
+    """Lift what no shadow explains: the estimate inside strokes so wide that they filled the median's window."""
+    paper = np.percentile(background[::4, ::4].reshape(-1, 3), 90, axis=0)
+    return np.maximum(background, np.rint(_DEEPEST_SHADOW * paper).astype(np.uint8))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contrast:
+    """What `measure_contrast` finds."""
+
+    ink: Map  #: (H, W), 0 paper, up to 1 ink
+    least: Map  #: (H, W), the contrast that noise alone does not reach
+    light_on_dark: bool  #: the picture was a negative
+    noise: float  #: of the paper, in grey levels
+
+
+def measure_contrast(pixels: Image, settings: ImagingSettings) -> Contrast:
+    """Turn a picture into its ink contrast.
+
+    The paper is estimated twice: roughly, with a window that hardly a digit can fill, then closely, with what looked
+    like ink replaced by the first estimate (the two-pass idea of Gatos, Pratikakis and Perantonis, 2006, with medians).
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) ndarray of uint8
+        BGR, at working size.
+    settings : ImagingSettings
+        Give what counts as noise.
+
+    Returns
+    -------
+    Contrast
+        Of the same height and width.
+    """
+    rough = estimate_background(pixels, window=0.55, at_most=160)
+    light_on_dark = is_light_on_dark(pixels, rough)
+    if light_on_dark:
+        pixels, rough = 255 - pixels, 255 - rough
+    rough = _not_ink(rough)
+    limit = least_contrast(rough, noise_level(pixels, rough), settings)
+    marks = (ink_contrast(pixels, rough) > limit).astype(np.uint8)
+    reach = max(3, max(marks.shape) // 80) | 1
+    marks = cv2.dilate(marks, np.ones((reach, reach), np.uint8))
+    paper_only = np.where(marks[..., None] > 0, rough, pixels)
+    close = _not_ink(estimate_background(paper_only, window=0.12, at_most=320))
+    noise = noise_level(pixels, close)
+    return Contrast(ink_contrast(pixels, close), least_contrast(close, noise, settings), light_on_dark, noise)
+
+
+def binarise(contrast: Contrast) -> NDArray[np.uint8]:
+    """Mark all that may be ink: hysteresis over the paper's noise.
+
+    Returns
+    -------
+    (H, W) ndarray of uint8
+        0 paper, 255 marks. A mark keeps its faint rim, but must somewhere be clearly darker than noise.
+    """
+    faint = (contrast.ink > contrast.least).astype(np.uint8)
+    count, labels = cv2.connectedComponents(faint, connectivity=8)
+    sure = np.zeros(count, np.uint8)
+    sure[np.unique(labels[contrast.ink > 1.5 * contrast.least])] = 255
+    sure[0] = 0
+    return np.asarray(sure[labels], dtype=np.uint8)
+
+
+def sharpen_marks(contrast: Map, marks: NDArray[np.uint8], settings: ImagingSettings) -> NDArray[np.uint8]:
+    """Cut every mark at a share of its own darkness, so that a faint stroke and a bold one keep their true widths.
+
+    Parameters
+    ----------
+    contrast : (H, W) ndarray of float32
+        Ink contrast.
+    marks : (H, W) ndarray of uint8
+        0 paper, 255 marks, as returned by `binarise`, rulings removed.
+    settings : ImagingSettings
+        Gives the share.
+
+    Returns
+    -------
+    (H, W) ndarray of uint8
+        0 paper, 255 ink; a subset of `marks`.
+    """
+    count, labels = cv2.connectedComponents(marks, connectivity=8)
+    if count < 2:
+        return marks
+    inside = labels > 0
+    owner, value = labels[inside], contrast[inside]
+    order = np.lexsort((value, owner))
+    sizes = np.bincount(owner, minlength=count)
+    ends = np.cumsum(sizes)
+    # the 90th percentile of each mark: one sort serves all marks
+    index = np.maximum(ends - 1 - sizes // 10, 0)
+    level = value[order][index]
+    level[0] = np.inf
+    return np.asarray(np.where(contrast > settings.stroke_level * level[labels], marks, 0), dtype=np.uint8)

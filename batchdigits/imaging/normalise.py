@@ -1,0 +1,146 @@
+"""A digit's ink to a tile as MNIST has them: upright, 20 x 20, centred by mass in 28 x 28."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from batchdigits.imaging.settings import ImagingSettings
+
+TILE = 28
+BOX = 20
+OVERSAMPLING = 4
+
+Map = NDArray[np.float32]
+
+
+def soft_ink(contrast: Map, mask: NDArray[np.uint8]) -> Map:
+    """Return the ink of one digit, its strokes 1 and their rims in between.
+
+    Parameters
+    ----------
+    contrast : (H, W) ndarray of float32
+        Ink contrast around the digit.
+    mask : (H, W) ndarray of uint8
+        0 paper and other marks, 255 this digit.
+
+    Returns
+    -------
+    (H, W) ndarray of float32
+        0 to 1. All 0 for an empty mask.
+    """
+    inside = mask > 0
+    if not inside.any():
+        return np.zeros(contrast.shape, np.float32)
+    level = float(np.percentile(contrast[inside], 75))
+    rim = cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0
+    return np.where(rim, np.clip(contrast / level, 0, 1), 0).astype(np.float32)
+
+
+def crop(ink: Map) -> Map:
+    """Cut away empty rows and columns. An ink map without ink gives a single empty pixel."""
+    rows, columns = np.flatnonzero(ink.max(axis=1) > 0.2), np.flatnonzero(ink.max(axis=0) > 0.2)
+    if rows.size == 0:
+        return np.zeros((1, 1), np.float32)
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def scale_to(ink: Map, side: int) -> Map:
+    """Resize so that the long side is `side` pixels."""
+    height, width = ink.shape
+    factor = side / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(ink, size, interpolation=interpolation), dtype=np.float32)
+
+
+def stroke_width(ink: Map) -> float:
+    """Return the mean width of the strokes in pixels, 0 without ink.
+
+    Across a stroke of width w the distance to its edge averages w / 4.
+    """
+    core = np.pad((ink > 0.5).astype(np.uint8), 1)
+    if not core.any():
+        return 0.0
+    distance = cv2.distanceTransform(core, cv2.DIST_L2, 5)
+    return 4 * float(distance[core > 0].mean()) - 1  # the transform counts from pixel centres: half a pixel a side
+
+
+def thicken(ink: Map, least: float) -> Map:
+    """Thicken strokes thinner than `least` pixels to that width; others stay as they are."""
+    missing = least - stroke_width(ink)
+    if missing < 0.5:
+        return ink
+    side = round(missing) + 1
+    pad = side
+    padded = np.pad(ink, pad)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(cv2.dilate(padded, disc), dtype=np.float32)
+
+
+def slant(ink: Map, at_most: float) -> float:
+    """Return the shear that sets the strokes upright, in pixels across per pixel down, from the second moments."""
+    moments = cv2.moments(ink)
+    if moments["mu02"] <= 1e-6:
+        return 0.0
+    return float(np.clip(moments["mu11"] / moments["mu02"], -at_most, at_most))
+
+
+def deskew(ink: Map, at_most: float) -> Map:
+    """Shear the digit upright, by its second moments, on a canvas wide enough for it."""
+    shear = slant(ink, at_most)
+    height, width = ink.shape
+    extra = int(np.ceil(abs(shear) * height / 2)) + 1
+    middle = (height - 1) / 2
+    # x_source = x - extra + shear * (y - middle)
+    matrix = np.array([[1, shear, -extra - shear * middle], [0, 1, 0]], np.float64)
+    size = (width + 2 * extra, height)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(ink, matrix, size, flags=flags), dtype=np.float32)
+
+
+def fit(ink: Map) -> Map:
+    """Fit into 20 x 20, aspect kept, and centre by mass in 28 x 28, as MNIST does (LeCun et al., 1998).
+
+    Returns
+    -------
+    (28, 28) ndarray of float32
+        0 paper, 1 ink. All 0 for an empty ink map.
+    """
+    box = scale_to(ink, BOX * OVERSAMPLING)
+    total = float(box.sum())
+    tile = np.zeros((TILE, TILE), np.float32)
+    if total <= 0:
+        return tile
+    height, width = box.shape
+    x = float(box.sum(axis=0) @ np.arange(width)) / total
+    y = float(box.sum(axis=1) @ np.arange(height)) / total
+    side = TILE * OVERSAMPLING
+    middle = (side - 1) / 2
+    canvas = np.zeros((side, side), np.float32)
+    # mass far off the box's middle must not push ink over the rim
+    left = int(np.clip(round(middle - x), 0, side - width))
+    top = int(np.clip(round(middle - y), 0, side - height))
+    canvas[top : top + height, left : left + width] = box
+    return np.asarray(cv2.resize(canvas, (TILE, TILE), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def make_tile(ink: Map, settings: ImagingSettings) -> Map:
+    """Turn the soft ink of one digit into its tile: crop, thicken, deskew, fit.
+
+    Parameters
+    ----------
+    ink : (H, W) ndarray of float32
+        0 paper, 1 ink, one digit.
+    settings : ImagingSettings
+        Give the least stroke width and the largest slant.
+
+    Returns
+    -------
+    (28, 28) ndarray of float32
+        0 paper, 1 ink.
+    """
+    enlarged = scale_to(crop(ink), BOX * OVERSAMPLING)
+    thick = thicken(enlarged, settings.min_stroke * OVERSAMPLING)
+    return fit(crop(deskew(thick, settings.max_slant)))

@@ -1,0 +1,107 @@
+"""The pipeline from page to tiles, every step kept for whoever wants to look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work, sharpen_marks
+from batchdigits.imaging.lines import Line, find_lines, remove_lines
+from batchdigits.imaging.normalise import TILE, make_tile, soft_ink
+from batchdigits.imaging.segment import Group, find_parts, group_parts, has_comparable
+from batchdigits.imaging.settings import ImagingSettings
+from batchdigits.types import Box, Page, Tiles
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """Every step from a picture to its tile. All maps are (h, w), at working size."""
+
+    work: NDArray[np.uint8]  #: (h, w, 3) BGR, the picture at working size
+    light_on_dark: bool
+    noise: float  #: of the paper, in grey levels
+    contrast: NDArray[np.float32]  #: 0 paper, 1 ink
+    marks: NDArray[np.uint8]  #: 255 where there may be ink
+    lines: tuple[Line, ...]
+    ink: NDArray[np.uint8]  #: 255 where there is ink, rulings removed
+    groups: tuple[Group, ...]  #: best candidate first
+    digit: NDArray[np.float32]  #: soft ink of the best candidate, 0 to 1
+    tile: NDArray[np.float32]  #: (28, 28), 0 paper, 1 ink
+    several: bool  #: a second candidate is as much a digit as the first
+
+
+def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
+    """Run the pipeline over one picture for the one digit in it.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) ndarray of uint8
+        BGR, upright, any size from 1 x 1.
+    settings : ImagingSettings
+        What the model was trained with.
+
+    Returns
+    -------
+    Steps
+        With no groups, and an empty tile, for a picture without ink.
+    """
+    work = resize_to_work(pixels, settings)
+    measured = measure_contrast(work, settings)
+    contrast = measured.ink
+    marks = binarise(measured)
+    lines = find_lines(sharpen_marks(contrast, marks, settings))
+    ink = sharpen_marks(contrast, remove_lines(marks, lines), settings)
+    labels, parts = find_parts(ink, contrast)
+    groups = group_parts(parts, labels, settings)
+    if groups:
+        mask = groups[0].mask(labels)
+        # a line's soft rim must not come back with the digit's own
+        others = cv2.bitwise_and(cv2.bitwise_not(mask), marks)
+        digit = soft_ink(np.where(others > 0, 0, contrast).astype(np.float32), mask)
+        tile = make_tile(digit, settings)
+    else:
+        digit, tile = np.zeros_like(contrast), np.zeros((TILE, TILE), np.float32)
+    return Steps(
+        work,
+        measured.light_on_dark,
+        measured.noise,
+        contrast,
+        marks,
+        lines,
+        ink,
+        tuple(groups),
+        digit,
+        tile,
+        has_comparable(groups),
+    )
+
+
+def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
+    """Find the one digit of a page.
+
+    Returns
+    -------
+    Tiles
+        One tile, or none for a page without ink: a normal answer, not an error.
+    """
+    steps = trace(page.pixels, settings)
+    if not steps.groups:
+        return Tiles(page.id, (), np.zeros((0, TILE, TILE), np.float32))
+    box = to_original(steps.groups[0].box, steps.work.shape, page)
+    notes = ("several_digits",) if steps.several else ()
+    return Tiles(page.id, (box,), steps.tile[None], notes)
+
+
+def to_original(box: Box, work_shape: tuple[int, ...], page: Page) -> Box:
+    """Translate a box at working size into the upright original's pixels, rounded outwards."""
+    factor_x = page.pixels.shape[1] / work_shape[1] * page.scale[0]
+    factor_y = page.pixels.shape[0] / work_shape[0] * page.scale[1]
+    return Box(
+        int(np.floor(box.left * factor_x + page.origin[0])),
+        int(np.floor(box.top * factor_y + page.origin[1])),
+        int(np.ceil(box.right * factor_x + page.origin[0])),
+        int(np.ceil(box.bottom * factor_y + page.origin[1])),
+    )

@@ -1,0 +1,196 @@
+"""Contours to digits: which marks belong to the digit, and which are dirt, edges or neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from batchdigits.imaging.settings import ImagingSettings
+from batchdigits.types import Box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One connected mark."""
+
+    label: int  #: its value in the label image
+    box: Box
+    mass: float  #: sum of its contrast
+    level: float  #: mean of its contrast
+    thickness: float  #: widest place of its stroke, pixels
+    edges: int  #: how many of the picture's four edges it touches
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """The parts of one digit candidate."""
+
+    labels: tuple[int, ...]
+    box: Box
+    mass: float
+
+    def mask(self, labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+        """Return the group alone: (H, W) uint8, 0 paper, 255 ink."""
+        return np.asarray(np.isin(labels, self.labels) * np.uint8(255), dtype=np.uint8)
+
+
+def find_parts(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> tuple[NDArray[np.int32], list[Part]]:
+    """Measure the connected marks of an ink map.
+
+    Parameters
+    ----------
+    ink : (H, W) ndarray of uint8
+        0 paper, 255 ink.
+    contrast : (H, W) ndarray of float32
+        Ink contrast of the same picture.
+
+    Returns
+    -------
+    labels : (H, W) ndarray of int32
+        0 paper, else the number of the part.
+    parts : list of Part
+        Heaviest first; specks far smaller than the heaviest are left out. Empty for a blank page.
+    """
+    height, width = ink.shape
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    mass = np.bincount(labels.ravel(), weights=contrast.ravel(), minlength=count)
+    mass[0] = 0
+    # a speck cannot be a part of a digit: less ink than a dot of the pen that drew the heaviest mark
+    smallest = max(4.0, 0.004 * float(mass.max()))
+    distance = cv2.distanceTransform(ink, cv2.DIST_L2, 3)
+    parts = []
+    for label in np.argsort(-mass, kind="stable"):
+        area = int(stats[label, cv2.CC_STAT_AREA])
+        if label == 0 or mass[label] < smallest * 0.25 or area < smallest:
+            continue
+        left, top, w, h = (int(v) for v in stats[label, :4])
+        inside = (slice(top, top + h), slice(left, left + w))
+        thickness = 2 * float(distance[inside][labels[inside] == label].max())
+        edges = (left <= 1) + (top <= 1) + (left + w >= width - 1) + (top + h >= height - 1)
+        box = Box(left, top, left + w, top + h)
+        parts.append(Part(int(label), box, float(mass[label]), float(mass[label]) / area, thickness, edges))
+    return np.asarray(labels, dtype=np.int32), parts
+
+
+def _is_rim(part: Part, height: int, width: int) -> bool:
+    """Tell a sliver along the picture's edge, or what reaches in from outside, from a digit."""
+    box = part.box
+    if part.edges == 0:
+        return False
+    thin_at_edge = (box.width < 0.12 * width and (box.left <= 1 or box.right >= width - 1)) or (
+        box.height < 0.12 * height and (box.top <= 1 or box.bottom >= height - 1)
+    )
+    return thin_at_edge or part.edges >= 3
+
+
+def _is_stroke(part: Part) -> bool:
+    """Tell pen strokes from blobs: a stroke is long for its thickness."""
+    return part.thickness <= 0.6 * max(part.box.width, part.box.height)
+
+
+def _centrality(box: Box, height: int, width: int) -> float:
+    """Return 1 in the middle of the picture, falling to 0.4 in its corners."""
+    dx = abs((box.left + box.right) / 2 - width / 2) / (width / 2)
+    dy = abs((box.top + box.bottom) / 2 - height / 2) / (height / 2)
+    return 1.0 - 0.6 * max(dx, dy) ** 2
+
+
+def _gap(a: Box, b: Box) -> float:
+    """Return the distance between two boxes, 0 where they overlap."""
+    dx = max(a.left - b.right, b.left - a.right, 0)
+    dy = max(a.top - b.bottom, b.top - a.bottom, 0)
+    return float(np.hypot(dx, dy))
+
+
+def _side_by_side(a: Box, b: Box) -> bool:
+    """Tell two neighbours of one line from two parts of one digit: similar height, no shared column."""
+    overlap = min(a.right, b.right) - max(a.left, b.left)
+    similar = min(a.height, b.height) >= 0.6 * max(a.height, b.height)
+    level = min(a.bottom, b.bottom) - max(a.top, b.top) >= 0.5 * min(a.height, b.height)
+    return similar and level and overlap < 0.2 * min(a.width, b.width)
+
+
+def _true_gap(part: Part, members: list[Part], labels: NDArray[np.int32]) -> float:
+    """Return the pixels of paper between a small part and the nearest member, at most a few stroke widths away."""
+    reach = int(3 * members[0].thickness) + 3
+    box = part.box
+    window = labels[
+        max(0, box.top - reach) : box.bottom + reach,
+        max(0, box.left - reach) : box.right + reach,
+    ]
+    far = cv2.distanceTransform(
+        np.isin(window, [m.label for m in members], invert=True).astype(np.uint8), cv2.DIST_L2, 3
+    )
+    return float(far[window == part.label].min())
+
+
+def _belongs(part: Part, members: list[Part], box: Box, labels: NDArray[np.int32], settings: ImagingSettings) -> bool:
+    """Tell whether a part is of the same digit as the members, whose box is given."""
+    seed, size = members[0], max(box.width, box.height)
+    part_size = max(part.box.width, part.box.height)
+    gap = _gap(box, part.box)
+    if gap > settings.join_gap * size or part_size > 1.5 * size:
+        return False
+    if part.level < 0.35 * seed.level or part.thickness > 3 * seed.thickness:
+        return False
+    if part_size < 0.2 * size:  # a crumb of a stroke lies by the stroke; a dot of the paper lies anywhere
+        return _true_gap(part, members, labels) <= max(2.0, 1.2 * seed.thickness)
+    return not (_side_by_side(box, part.box) and gap > 0.05 * size)
+
+
+def _grow(seed: Part, parts: list[Part], labels: NDArray[np.int32], settings: ImagingSettings) -> Group:
+    """Add to a seed the parts that belong to the same digit."""
+    members, box = [seed], seed.box
+    waiting = [part for part in parts if part is not seed]
+    grown = True
+    while grown:
+        grown = False
+        for part in list(waiting):
+            if _belongs(part, members, box, labels, settings):
+                members.append(part)
+                box = box.union(part.box)
+                waiting.remove(part)
+                grown = True
+    return Group(tuple(p.label for p in members), box, sum(p.mass for p in members))
+
+
+def group_parts(parts: list[Part], labels: NDArray[np.int32], settings: ImagingSettings) -> list[Group]:
+    """Group parts into digit candidates.
+
+    Parameters
+    ----------
+    parts : list of Part
+        As returned by `find_parts`.
+    labels : (H, W) ndarray of int32
+        Likewise.
+    settings : ImagingSettings
+        Gives the gap that a digit's parts may leave.
+
+    Returns
+    -------
+    list of Group
+        Best candidate first: much ink, near the middle, drawn by a pen. Empty for a blank page.
+    """
+    height, width = labels.shape
+    inner = [p for p in parts if not _is_rim(p, height, width)] or parts
+    free = [p for p in inner if _is_stroke(p)] or inner
+    groups: list[tuple[float, Group]] = []
+    while free:
+        seed = max(free, key=lambda p: p.mass * _centrality(p.box, height, width))
+        group = _grow(seed, [p for p in inner if p in free or not _is_stroke(p)], labels, settings)
+        groups.append((group.mass * _centrality(group.box, height, width), group))
+        free = [p for p in free if p.label not in group.labels]
+    groups.sort(key=lambda scored: -scored[0])
+    return [group for _, group in groups]
+
+
+def has_comparable(groups: list[Group]) -> bool:
+    """Tell whether a second candidate is as much a digit as the first."""
+    if len(groups) < 2:
+        return False
+    first, second = groups[0], groups[1]
+    size = max(first.box.width, first.box.height)
+    return second.mass >= 0.4 * first.mass and max(second.box.width, second.box.height) >= 0.55 * size

@@ -1,0 +1,1 @@
+"""Scores and steps to pictures and pages."""

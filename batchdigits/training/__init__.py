@@ -1,0 +1,1 @@
+"""Labelled tiles to model folders."""

@@ -1,0 +1,54 @@
+"""Trained graphs to model folders: proved equal to the original first, then written whole or not at all."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batchdigits.classifiers.card import CARD_FILE, WEIGHTS_FILE, Card
+from batchdigits.classifiers.runner import Session, softmax
+from batchdigits.errors import ModelError, OutputError
+
+TOLERANCE = 1e-5
+
+
+def prove_equal(
+    session: Session, predict: Callable[[NDArray[np.float32]], NDArray[np.float64]], tiles: NDArray[np.float32]
+) -> float:
+    """Return the largest difference in probability between a graph and its original.
+
+    Raises
+    ------
+    ModelError
+        If it is above 1e-5: the export is wrong.
+    """
+    difference = float(np.abs(softmax(session.scores(tiles)) - predict(tiles)).max())
+    if not difference <= TOLERANCE:
+        raise ModelError(f"The exported graph differs from the trained model by {difference:.1e}; nothing was saved.")
+    return difference
+
+
+def save_model(folder: Path, card: Card, weights: bytes) -> None:
+    """Write a model folder beside its place, then move it there; an older one is replaced.
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as workplace:
+            new, old = Path(workplace, "new"), Path(workplace, "old")
+            new.mkdir()
+            (new / WEIGHTS_FILE).write_bytes(weights)
+            (new / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+    except OSError as error:
+        raise OutputError(f"The model cannot be saved to {folder}: {error.strerror}.") from error

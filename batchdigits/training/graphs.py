@@ -1,0 +1,51 @@
+"""ONNX graphs in a few lines: the nodes that recipes are built of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17  # old enough for every onnxruntime of the last years, new enough for all that is used here
+IR_VERSION = 8
+
+
+class GraphBuilder:
+    """Collects nodes and constants; every method returns the name of a value in the graph."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def constant(self, values: NDArray[Any]) -> str:
+        """Add a constant."""
+        name = f"constant{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
+        """Add a node; of several outputs the first is returned, and the next are called ``...:1``, ``...:2``."""
+        name = f"{operator.lower()}{len(self._nodes)}"
+        names = [name] + [f"{name}:{number}" for number in range(1, outputs)]
+        self._nodes.append(helper.make_node(operator, inputs, names, name, **attributes))
+        return name
+
+    def build(self, result: str, width: int) -> onnx.ModelProto:
+        """Return the model from ``tiles`` (N, 28, 28) to `result` (N, width), checked."""
+        name = "scores"
+        self._nodes.append(helper.make_node("Identity", [result], [name], name))
+        graph = helper.make_graph(
+            self._nodes,
+            "batchdigits",
+            [helper.make_tensor_value_info("tiles", TensorProto.FLOAT, ["N", 28, 28])],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width])],
+            self._constants,
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="batchdigits"
+        )
+        onnx.checker.check_model(model)
+        return model

@@ -1,0 +1,162 @@
+"""Recipes in scikit-learn: labelled tiles to an ONNX graph of ten scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.neighbors import KNeighborsClassifier
+
+from batchdigits.training.features import add_features, compute_features
+from batchdigits.training.graphs import GraphBuilder
+from batchdigits.training.tiles import LabelledTiles
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """What a recipe returns."""
+
+    graph: onnx.ModelProto  #: tiles (N, 28, 28) to scores (N, 10)
+    predict: Callable[[NDArray[np.float32]], NDArray[np.float64]]  #: the original: (N, 28, 28) to probabilities (N, 10)
+    parameters: dict[str, float]  #: for the card
+
+
+def fit_projection(
+    features: NDArray[np.float32], labels: NDArray[np.int64], *, components: int, lda_weight: float, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Fit the space in which neighbours are sought: half-whitened PCA beside LDA.
+
+    PCA keeps what varies, half-whitened so that the first components do not drown the rest; LDA adds the directions
+    that part the digits.
+
+    Returns
+    -------
+    matrix : (392, components + 9) ndarray of float32
+    offset : (components + 9,) ndarray of float32
+        A feature row f lies at f @ matrix + offset.
+    """
+    pca = PCA(components, random_state=seed).fit(features)
+    lda = LinearDiscriminantAnalysis().fit(features, labels)
+    half = pca.components_.T * pca.explained_variance_**-0.25
+    parting = lda.scalings_[:, :9]
+    matrices = []
+    for matrix, weight in ((half, 1.0), (parting, lda_weight)):
+        spread = float(np.sqrt(np.var(features @ matrix, axis=0).sum()))
+        matrices.append(matrix * (weight / spread))
+    matrix = np.hstack(matrices).astype(np.float32)
+    return matrix, np.asarray(-(features.mean(axis=0) @ matrix), dtype=np.float32)
+
+
+def condense(
+    points: NDArray[np.float32], labels: NDArray[np.int64], *, per_class: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Replace each class by its k-means centres, never more than a third of its points.
+
+    Returns
+    -------
+    centres : (M, D) ndarray of float32
+    classes : (M,) ndarray of int64
+    """
+    centres, classes = [], []
+    for digit in range(10):
+        own = points[labels == digit]
+        count = min(per_class, max(1, len(own) // 3))
+        means = KMeans(count, init="random", n_init=1, max_iter=12, tol=0, random_state=seed).fit(own)
+        centres.append(means.cluster_centers_.astype(np.float32))
+        classes.append(np.full(count, digit, np.int64))
+    return np.concatenate(centres), np.concatenate(classes)
+
+
+def knn(
+    tiles: LabelledTiles,
+    *,
+    seed: int,
+    per_class: int = 1200,
+    neighbours: int = 12,
+    bandwidth: float = 0.1,
+    components: int = 64,
+    lda_weight: float = 1.2,
+) -> Trained:
+    """Fit nearest neighbours among condensed prototypes, each voting by a Gaussian kernel of its distance.
+
+    Parameters
+    ----------
+    tiles : LabelledTiles
+        What to learn from; all ten digits.
+    seed : int
+        The same seed and tiles give the same model.
+    per_class : int
+        Prototypes per digit, k-means centres in feature space: no picture of the training data is kept.
+    neighbours : int
+        Votes.
+    bandwidth : float
+        A neighbour at squared distance d votes with exp(-d / bandwidth).
+    components, lda_weight
+        See `fit_projection`.
+
+    Returns
+    -------
+    Trained
+        A score is the logarithm of a digit's kernel votes, so that its energy is a log density: low far from
+        everything seen.
+    """
+    features = compute_features(tiles.pixels)
+    matrix, offset = fit_projection(features, tiles.labels, components=components, lda_weight=lda_weight, seed=seed)
+    centres, classes = condense(features @ matrix + offset, tiles.labels, per_class=per_class, seed=seed)
+    nearest = KNeighborsClassifier(
+        neighbours,
+        algorithm="brute",
+        # relative to the nearest, so that votes far from everything do not all vanish
+        weights=lambda distances: np.exp((distances[:, :1] ** 2 - distances**2) / bandwidth),
+    ).fit(centres.astype(np.float64), classes)
+
+    def predict(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
+        points = compute_features(pixels).astype(np.float64) @ matrix + offset
+        return np.asarray(nearest.predict_proba(points), dtype=np.float64)
+
+    parameters = {
+        "per_class": per_class,
+        "neighbours": neighbours,
+        "bandwidth": bandwidth,
+        "components": components,
+        "lda_weight": lda_weight,
+    }
+    return Trained(_knn_graph(matrix, offset, centres, classes, neighbours, bandwidth), predict, parameters)
+
+
+def _knn_graph(
+    matrix: NDArray[np.float32],
+    offset: NDArray[np.float32],
+    centres: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    neighbours: int,
+    bandwidth: float,
+) -> onnx.ModelProto:
+    """Write the nearest neighbours as a graph."""
+    g = GraphBuilder()
+    table = g.constant(centres)
+    points = g.add("Add", g.add("MatMul", add_features(g, "tiles"), g.constant(matrix)), g.constant(offset))
+    # |p - c|^2 = |p|^2 - 2 p.c + |c|^2: one matrix product finds the neighbours; |p|^2 moves none of them ...
+    near = g.add("Mul", g.add("MatMul", points, g.add("Transpose", table)), g.constant(np.array([2], np.float32)))
+    near = g.add("Sub", near, g.constant((centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32)))
+    top = g.add("TopK", near, g.constant(np.array([neighbours], np.int64)), outputs=2, axis=1)
+    chosen = f"{top}:1"
+    # ... and the few distances that count are taken without its cancellation
+    apart = g.add("Sub", g.add("Gather", table, chosen), g.add("Unsqueeze", points, g.constant(np.array([1]))))
+    squared = g.add("ReduceSum", g.add("Mul", apart, apart), g.constant(np.array([2])), keepdims=0)
+    energy = g.add("Div", squared, g.constant(np.array([-bandwidth], np.float32)))
+    highest = g.add("ReduceMax", energy, axes=[1], keepdims=1)
+    votes = g.add("Exp", g.add("Sub", energy, highest))
+    digits = g.add("Unsqueeze", g.add("Gather", g.constant(classes), chosen), g.constant(np.array([2])))
+    one_hot = g.add("Cast", g.add("Equal", digits, g.constant(np.arange(10))), to=onnx.TensorProto.FLOAT)
+    ballots = g.add("Mul", one_hot, g.add("Unsqueeze", votes, g.constant(np.array([2]))))
+    counted = g.add("ReduceSum", ballots, g.constant(np.array([1])), keepdims=0)
+    # a digit without a vote: not impossible, only unlikely beyond what so few neighbours can tell
+    floor = g.constant(np.array([1e-7], np.float32))
+    return g.build(g.add("Add", g.add("Log", g.add("Add", counted, floor)), highest), 10)

@@ -1,0 +1,116 @@
+"""The values that flow through the pipeline. No logic beyond checks of their own shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # annotations only: naming a type must not cost the command line an import of numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Box(NamedTuple):
+    """Rectangle in page pixels, origin top-left, right and bottom exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return self.bottom - self.top
+
+    def union(self, other: Box) -> Box:
+        """Return the smallest box that holds both."""
+        return Box(
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+        )
+
+
+class PageId(NamedTuple):
+    """What one row is about, and the order of rows."""
+
+    file: str  #: path relative to its input folder, `/` as separator
+    number: int = 1  #: 1-based TIFF frame, 1 for a photo  (`index` would shadow tuple.index)
+    region: str = ""  #: name of the region, empty for the whole page
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # eq=False: == on arrays raises
+class Page:
+    """One upright picture, ready for imaging."""
+
+    id: PageId
+    pixels: NDArray[np.uint8]  #: (H, W, 3) BGR, upright, transparent parts white
+    scale: tuple[float, float] = (1.0, 1.0)  #: upright original's pixels per pixel here, (x, y)
+    origin: tuple[float, float] = (0.0, 0.0)  #: of this picture in the upright original, (x, y) in its pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tiles:
+    """The N digit candidates of one page, best first, ready for a classifier."""
+
+    page: PageId
+    boxes: tuple[Box, ...]  #: in the upright original's pixels
+    pixels: NDArray[np.float32]  #: (N, 28, 28), 0 = paper, 1 = ink
+    notes: tuple[str, ...] = ()  #: stable codes of what imaging doubts, such as ``several_digits``
+
+    def __post_init__(self) -> None:
+        """Stop a wrong shape where it is made."""
+        if self.pixels.shape != (len(self.boxes), 28, 28):
+            raise ValueError(f"tiles are {self.pixels.shape}, expected ({len(self.boxes)}, 28, 28)")
+
+
+class Status(StrEnum):
+    """What a user may do with a row."""
+
+    OK = "ok"
+    REVIEW = "review"
+    BLANK = "blank"
+    ERROR = "error"
+
+
+class Digit(NamedTuple):
+    """One digit read."""
+
+    box: Box  #: in the upright original's pixels
+    digit: int
+    confidence: float  #: calibrated probability of `digit`, 0-1
+    probabilities: tuple[float, ...]  #: ten, calibrated
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One page (or region) of the output, good or bad."""
+
+    page: PageId
+    prediction: str  #: digits as text, empty when there is none
+    confidence: float  #: calibrated probability that the whole `prediction` is right, 0 without one
+    status: Status
+    reason: str = ""  #: short stable code, empty for ok
+    second: str = ""  #: the next best prediction
+    second_confidence: float = 0.0
+    digits: tuple[Digit, ...] = ()
+    model: str = ""  #: name and digest
+    detail: str = ""  #: for people: what went wrong with this page, never part of the CSV
+
+    @property
+    def box(self) -> Box | None:
+        """The box around all digits read, or None."""
+        if not self.digits:
+            return None
+        box = self.digits[0].box
+        for digit in self.digits[1:]:
+            box = box.union(digit.box)
+        return box

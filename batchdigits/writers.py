@@ -1,0 +1,239 @@
+"""Rows to CSV, JSON Lines and XLSX, and the reader of our own CSV. Whole files only: written beside, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from batchdigits.errors import OutputError, UsageError
+from batchdigits.types import Row
+
+COLUMNS = (
+    "file",
+    "page",
+    "region",
+    "prediction",
+    "confidence",
+    "status",
+    "reason",
+    "second",
+    "second_confidence",
+    "x",
+    "y",
+    "width",
+    "height",
+    "model",
+)
+PROBABILITY_COLUMNS = tuple(f"p{digit}" for digit in range(10))
+FORMATS = ("csv", "jsonl", "xlsx")
+
+_TEXT_COLUMNS = frozenset(("file", "region", "prediction", "status", "reason", "second", "model"))
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+def columns(*, probabilities: bool = False) -> tuple[str, ...]:
+    """Return the names of the columns."""
+    return COLUMNS + PROBABILITY_COLUMNS if probabilities else COLUMNS
+
+
+def values(row: Row, *, probabilities: bool = False) -> dict[str, str | int | float | None]:
+    """Return the cells of a row by column; None where there is no digit to have a box."""
+    box = row.box
+    cells: dict[str, str | int | float | None] = {
+        "file": row.page.file,
+        "page": row.page.number,
+        "region": row.page.region,
+        "prediction": row.prediction,
+        "confidence": round(row.confidence, 6),
+        "status": row.status.value,
+        "reason": row.reason,
+        "second": row.second,
+        "second_confidence": round(row.second_confidence, 6),
+        "x": box.left if box else None,
+        "y": box.top if box else None,
+        "width": box.width if box else None,
+        "height": box.height if box else None,
+        "model": row.model,
+    }
+    if probabilities:
+        known = row.digits[0].probabilities if row.digits else (None,) * 10
+        cells |= {name: None if p is None else round(p, 6) for name, p in zip(PROBABILITY_COLUMNS, known, strict=True)}
+    return cells
+
+
+def guard(text: str) -> str:
+    """Keep a spreadsheet from taking a text for a formula; `unguard` undoes it."""
+    return "'" + text if text.startswith(_FORMULA_STARTS) else text
+
+
+def unguard(text: str) -> str:
+    """Undo `guard`."""
+    return text[1:] if text.startswith("'") else text
+
+
+def _csv_cell(name: str, value: str | int | float | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return guard(value) if isinstance(value, str) and name in _TEXT_COLUMNS else str(value)
+
+
+def read_csv(file: IO[str]) -> Iterator[dict[str, str]]:
+    """Read a CSV of ours (opened with ``newline=""``): the cells of each row by column, guards removed."""
+    for cells in csv.DictReader(file):
+        yield {name: unguard(value) if name in _TEXT_COLUMNS else value for name, value in cells.items()}
+
+
+class RowWriter(Protocol):
+    """Takes rows, one by one."""
+
+    def write(self, row: Row) -> None:
+        """Write one row."""
+
+    def finish(self) -> None:
+        """Write what comes after the last row."""
+
+
+class CsvWriter:
+    """RFC 4180, UTF-8, LF."""
+
+    def __init__(self, file: IO[bytes], *, probabilities: bool) -> None:
+        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        self._csv = csv.writer(self._text, lineterminator="\n")
+        self._probabilities = probabilities
+        self._csv.writerow(columns(probabilities=probabilities))
+
+    def write(self, row: Row) -> None:
+        """Write one row."""
+        cells = values(row, probabilities=self._probabilities)
+        self._csv.writerow([_csv_cell(name, value) for name, value in cells.items()])
+
+    def finish(self) -> None:
+        """Let go of the file without closing it."""
+        self._text.detach()
+
+
+class JsonlWriter:
+    """One JSON object a line, raw values."""
+
+    def __init__(self, file: IO[bytes], *, probabilities: bool) -> None:
+        self._file = file
+        self._probabilities = probabilities
+
+    def write(self, row: Row) -> None:
+        """Write one row."""
+        text = json.dumps(values(row, probabilities=self._probabilities), ensure_ascii=False)
+        self._file.write(text.encode() + b"\n")
+
+    def finish(self) -> None:
+        """Nothing comes after the last row."""
+
+
+class XlsxWriter:
+    """A workbook of one sheet; text stays text, so leading zeros stay."""
+
+    def __init__(self, file: IO[bytes], *, probabilities: bool) -> None:
+        import xlsxwriter  # only those who ask for a workbook pay for its import
+
+        self._book = xlsxwriter.Workbook(file, {"constant_memory": True, "strings_to_formulas": False})
+        self._sheet = self._book.add_worksheet("predictions")
+        self._probabilities = probabilities
+        self._number = self._book.add_format({"num_format": "0.000000"})
+        self._sheet.freeze_panes(1, 0)
+        self._sheet.set_column(0, 0, 40)
+        bold = self._book.add_format({"bold": True})
+        for column, name in enumerate(columns(probabilities=probabilities)):
+            self._sheet.write_string(0, column, name, bold)
+        self._next = 1
+
+    def write(self, row: Row) -> None:
+        """Write one row."""
+        if self._next >= 1_048_576:
+            raise OutputError("An XLSX sheet ends at 1,048,576 rows. Use --format csv.")
+        for column, value in enumerate(values(row, probabilities=self._probabilities).values()):
+            if isinstance(value, str):
+                self._sheet.write_string(self._next, column, value)
+            elif isinstance(value, float):
+                self._sheet.write_number(self._next, column, value, self._number)
+            elif value is not None:
+                self._sheet.write_number(self._next, column, value)
+        self._next += 1
+
+    def finish(self) -> None:
+        """Write the workbook."""
+        self._book.close()
+
+
+_WRITERS: dict[str, Any] = {"csv": CsvWriter, "jsonl": JsonlWriter, "xlsx": XlsxWriter}
+
+
+def make_writer(file: IO[bytes], form: str, *, probabilities: bool = False) -> RowWriter:
+    """Return the writer of a format.
+
+    Raises
+    ------
+    UsageError
+        If there is no such format.
+    """
+    if form not in _WRITERS:
+        raise UsageError(f"There is no format {form!r}. Formats: {', '.join(FORMATS)}.")
+    writer: RowWriter = _WRITERS[form](file, probabilities=probabilities)
+    return writer
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that appears under its name whole, or not at all.
+
+    What was there before stays until the block ends without an error. A device or pipe is written to directly.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be made, written or renamed.
+    """
+    target = path.resolve()  # a link keeps pointing where it did
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        if target.is_dir():
+            raise OutputError(f"{path} is a folder. Give --output the path of a file.")
+        if target.exists() and not target.is_file():
+            with target.open("wb") as device:
+                yield device
+            return
+        with beside.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    except FileNotFoundError as error:
+        raise OutputError(f"The folder {target.parent} does not exist. Make it first.") from error
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def write_rows(rows: Iterable[Row], writer: RowWriter) -> None:
+    """Write all rows.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full, say.
+    """
+    try:
+        for row in rows:
+            writer.write(row)
+        writer.finish()
+    except OSError as error:
+        raise OutputError(f"The output cannot be written: {error.strerror or error}.") from error
