@@ -234,7 +234,8 @@ def _progress(parts: Iterator[list[Row]], total: int, quiet: bool) -> Iterable[l
         return parts
     from tqdm import tqdm
 
-    return tqdm(parts, total=total, unit="file", file=sys.stderr, leave=False)
+    shown: Iterable[list[Row]] = tqdm(parts, total=total, unit="file", file=sys.stderr, leave=False)
+    return shown
 
 
 class _Tally:
@@ -328,7 +329,12 @@ def train(
     models_dir: ModelsDirOption = None,
     seed: Annotated[int, typer.Option(help="Same seed, same data: same model.", envvar="BATCHDIGITS_SEED")] = 0,
     simulated: Annotated[
-        int, typer.Option(min=0, help="Simulated photos added to the data.", envvar="BATCHDIGITS_SIMULATED")
+        int,
+        typer.Option(
+            min=0,
+            help="Simulated photos added to the data, and as many distorted digits.",
+            envvar="BATCHDIGITS_SIMULATED",
+        ),
     ] = 20_000,
     jobs: JobsOption = None,
     quiet: QuietOption = False,

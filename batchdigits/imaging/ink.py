@@ -123,7 +123,8 @@ def noise_level(pixels: Image, background: Image) -> float:
 def least_contrast(background: Image, noise: float, settings: ImagingSettings) -> Map:
     """Return the contrast below which a mark is not told from the paper's noise, which weighs more in dark corners."""
     paper = _mean_of_channels(background) + np.float32(_DARK)
-    return np.maximum(settings.noise_factor * noise / paper, settings.min_contrast).astype(np.float32)
+    least = np.maximum(settings.noise_factor * noise / paper, settings.min_contrast)
+    return np.asarray(least, dtype=np.float32)
 
 
 def _not_ink(background: Image) -> Image:
@@ -168,8 +169,8 @@ def measure_contrast(pixels: Image, settings: ImagingSettings) -> Contrast:
     limit = least_contrast(rough, noise_level(pixels, rough), settings)
     marks = (ink_contrast(pixels, rough) > limit).astype(np.uint8)
     reach = max(3, max(marks.shape) // 80) | 1
-    marks = cv2.dilate(marks, np.ones((reach, reach), np.uint8))
-    paper_only = np.where(marks[..., None] > 0, rough, pixels)
+    wide = cv2.dilate(marks, np.ones((reach, reach), np.uint8))
+    paper_only = np.where(wide[..., None] > 0, rough, pixels)
     close = _not_ink(estimate_background(paper_only, window=0.12, at_most=320))
     noise = noise_level(pixels, close)
     return Contrast(ink_contrast(pixels, close), least_contrast(close, noise, settings), light_on_dark, noise)

@@ -44,7 +44,11 @@ def describe(models_dir: Path | None) -> tuple[list[dict[str, str | float]], lis
         except ModelError as error:
             damaged.append(str(error))
             continue
-        extra = {"megabytes": round(card.weights_bytes / 1e6, 2), "created": card.created, "digest": card.digest}
+        extra: dict[str, str | float] = {
+            "megabytes": round(card.weights_bytes / 1e6, 2),
+            "created": card.created,
+            "digest": card.digest,
+        }
         values: dict[str, str | float] = {"name": card.name, **card.scores, **extra, "folder": str(folder)}
         found.append({key: values.get(key, "") for key in _HEADINGS})
     return found, damaged

@@ -11,7 +11,8 @@ from pathlib import Path
 from batchdigits.errors import NoInputError
 
 IMAGE_EXTENSIONS = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif"]
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
+    + (".avif", ".heic", ".heif")
 )
 OWN_SUFFIXES = (".inspect.png", ".csv.state", ".tmp")
 """Endings of files that runs leave behind; they are never read back as pages."""

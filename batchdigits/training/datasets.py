@@ -42,7 +42,8 @@ def load_npz(path: Path) -> Dataset:
         If the file is missing, is no such archive, or holds other shapes or labels. Pickled arrays are refused.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a file open that it opened and could not read
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [key for key in _KEYS if key not in archive]
             if missing:
                 raise DataError(f"{path} has no {', '.join(missing)}. Expected the arrays {', '.join(_KEYS)}.")

@@ -17,6 +17,8 @@ from batchdigits.training.features import add_features, compute_features
 from batchdigits.training.graphs import GraphBuilder
 from batchdigits.training.tiles import LabelledTiles
 
+_SHRINKAGE = 0.01
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
@@ -38,11 +40,12 @@ def fit_projection(
     Returns
     -------
     matrix : (392, components + 9) ndarray of float32
-    offset : (components + 9,) ndarray of float32
-        A feature row f lies at f @ matrix + offset.
+    mean : (392,) ndarray of float32
+        A feature row f lies at (f - mean) @ matrix.
     """
     pca = PCA(components, random_state=seed).fit(features)
-    lda = LinearDiscriminantAnalysis().fit(features, labels)
+    # shrunk, so that few examples do not give directions that magnify rounding errors
+    lda = LinearDiscriminantAnalysis(solver="eigen", shrinkage=_SHRINKAGE).fit(features, labels)
     half = pca.components_.T * pca.explained_variance_**-0.25
     parting = lda.scalings_[:, :9]
     matrices = []
@@ -50,7 +53,7 @@ def fit_projection(
         spread = float(np.sqrt(np.var(features @ matrix, axis=0).sum()))
         matrices.append(matrix * (weight / spread))
     matrix = np.hstack(matrices).astype(np.float32)
-    return matrix, np.asarray(-(features.mean(axis=0) @ matrix), dtype=np.float32)
+    return matrix, np.asarray(features.mean(axis=0), dtype=np.float32)
 
 
 def condense(
@@ -77,7 +80,7 @@ def knn(
     tiles: LabelledTiles,
     *,
     seed: int,
-    per_class: int = 1200,
+    per_class: int = 1500,
     neighbours: int = 12,
     bandwidth: float = 0.1,
     components: int = 64,
@@ -107,8 +110,10 @@ def knn(
         everything seen.
     """
     features = compute_features(tiles.pixels)
-    matrix, offset = fit_projection(features, tiles.labels, components=components, lda_weight=lda_weight, seed=seed)
-    centres, classes = condense(features @ matrix + offset, tiles.labels, per_class=per_class, seed=seed)
+    matrix, mean = fit_projection(features, tiles.labels, components=components, lda_weight=lda_weight, seed=seed)
+    centres, classes = condense(
+        ((features - mean) @ matrix).astype(np.float32), tiles.labels, per_class=per_class, seed=seed
+    )
     nearest = KNeighborsClassifier(
         neighbours,
         algorithm="brute",
@@ -117,7 +122,7 @@ def knn(
     ).fit(centres.astype(np.float64), classes)
 
     def predict(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-        points = compute_features(pixels).astype(np.float64) @ matrix + offset
+        points = (compute_features(pixels).astype(np.float64) - mean) @ matrix
         return np.asarray(nearest.predict_proba(points), dtype=np.float64)
 
     parameters = {
@@ -127,12 +132,12 @@ def knn(
         "components": components,
         "lda_weight": lda_weight,
     }
-    return Trained(_knn_graph(matrix, offset, centres, classes, neighbours, bandwidth), predict, parameters)
+    return Trained(_knn_graph(matrix, mean, centres, classes, neighbours, bandwidth), predict, parameters)
 
 
 def _knn_graph(
     matrix: NDArray[np.float32],
-    offset: NDArray[np.float32],
+    mean: NDArray[np.float32],
     centres: NDArray[np.float32],
     classes: NDArray[np.int64],
     neighbours: int,
@@ -141,7 +146,7 @@ def _knn_graph(
     """Write the nearest neighbours as a graph."""
     g = GraphBuilder()
     table = g.constant(centres)
-    points = g.add("Add", g.add("MatMul", add_features(g, "tiles"), g.constant(matrix)), g.constant(offset))
+    points = g.add("MatMul", g.add("Sub", add_features(g, "tiles"), g.constant(mean)), g.constant(matrix))
     # |p - c|^2 = |p|^2 - 2 p.c + |c|^2: one matrix product finds the neighbours; |p|^2 moves none of them ...
     near = g.add("Mul", g.add("MatMul", points, g.add("Transpose", table)), g.constant(np.array([2], np.float32)))
     near = g.add("Sub", near, g.constant((centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32)))

@@ -9,8 +9,10 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from batchdigits.imaging.normalise import make_tile
 from batchdigits.imaging.pipeline import trace
 from batchdigits.imaging.settings import ImagingSettings
+from batchdigits.training.augment import distort
 from batchdigits.training.simulator import photograph, random_scene, simulate_ink
 
 _CHUNK = 250  # pictures per job: the random numbers belong to the chunk, so `jobs` does not change them
@@ -99,7 +101,7 @@ def simulate_tiles(
     LabelledTiles
         `count` of them, or somewhat fewer with `only_found`.
     """
-    sizes = [min(_CHUNK, count - start) for start in range(0, count, _CHUNK)]
+    sizes = [min(_CHUNK, count - start) for start in range(0, count, _CHUNK)] or [0]
     parts = Parallel(n_jobs=jobs)(
         delayed(_simulate_chunk)(size, handwriting, settings, (seed, number), difficulty, only_found)
         for number, size in enumerate(sizes)
@@ -133,6 +135,52 @@ def _simulate_chunk(
     return LabelledTiles(np.asarray(tiles, np.float32).reshape(-1, 28, 28), np.asarray(labels, np.int64))
 
 
+def distort_tiles(
+    count: int,
+    handwriting: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    settings: ImagingSettings,
+    *,
+    seed: int,
+    strength: float,
+    jobs: int,
+) -> LabelledTiles:
+    """Let other hands write the digits: distorted, then made into tiles as any ink is.
+
+    Parameters
+    ----------
+    count : int
+        Tiles to make, at most one of each digit given.
+    handwriting : ((N, H, W) ndarray of uint8, (N,) ndarray of int64)
+        Digits, ink 255 on 0, and their labels.
+    settings : ImagingSettings
+        As in use later.
+    seed : int
+        The same seed gives the same tiles.
+    strength : float
+        See `distort`.
+    jobs : int
+        Processes.
+
+    Returns
+    -------
+    LabelledTiles
+        `count` of them, or as many as there is handwriting.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(handwriting[1]))[:count]
+    starts = range(0, len(chosen), _CHUNK)
+    parts = Parallel(n_jobs=jobs)(
+        delayed(_distort_chunk)(handwriting[0][chosen[s : s + _CHUNK]], settings, (seed, s), strength) for s in starts
+    )
+    return LabelledTiles(np.concatenate([np.zeros((0, 28, 28), np.float32), *parts]), handwriting[1][chosen])
+
+
+def _distort_chunk(
+    pictures: NDArray[np.uint8], settings: ImagingSettings, seed: tuple[int, int], strength: float
+) -> NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    return np.stack([make_tile(distort(enlarge(picture), rng, strength=strength), settings) for picture in pictures])
+
+
 def enlarge(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Turn a small picture of a digit (ink 255 on 0) into a sharp ink map six times its size, cropped to the ink."""
     rows, columns = np.flatnonzero(picture.max(axis=1) > 25), np.flatnonzero(picture.max(axis=0) > 25)
@@ -140,13 +188,13 @@ def enlarge(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.zeros((6, 6), np.float32)
     ink = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32) / 255
     enlarged = cv2.resize(np.pad(ink, 1), None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
-    return np.clip((enlarged - 0.25) * 2, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((enlarged - 0.25) * 2, 0, 1), dtype=np.float32)
 
 
 def _same_digit(tile: NDArray[np.float32], ink: NDArray[np.float32], settings: ImagingSettings) -> bool:
     """Tell whether a photo's tile shows what the ink on clean paper would give."""
     margin = max(ink.shape) // 4
     clean = np.pad(255 - np.rint(ink * 255).astype(np.uint8), margin, constant_values=255)
-    wanted = trace(cv2.cvtColor(clean, cv2.COLOR_GRAY2BGR), settings).tile
+    wanted = trace(np.repeat(clean[..., None], 3, axis=2), settings).tile
     lengths = float(np.linalg.norm(tile)) * float(np.linalg.norm(wanted))
     return lengths > 0 and float(np.vdot(tile, wanted)) / lengths > _SAME_DIGIT

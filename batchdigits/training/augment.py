@@ -1,0 +1,58 @@
+"""Other hands: distortions that turn one writer's digit into what another might have written."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Map = NDArray[np.float32]
+
+
+def distort(ink: Map, rng: np.random.Generator, *, strength: float = 1.0) -> Map:
+    """Write a digit as another hand would: proportions, slope, waviness and pen changed.
+
+    Parameters
+    ----------
+    ink : (H, W) ndarray of float32
+        0 paper, 1 ink, cropped to the digit; some 60 to 200 pixels high.
+    rng : numpy.random.Generator
+        The same state gives the same digit.
+    strength : float
+        0 changes nothing, 1 is all that leaves most digits legible.
+
+    Returns
+    -------
+    (H', W') ndarray of float32
+        0 paper, 1 ink, with paper around it.
+    """
+    height, width = ink.shape
+    side = int(1.6 * max(height, width)) + 8
+    angle = np.deg2rad(rng.normal(0, 7) * strength)
+    stretch = np.exp(rng.normal(0, 0.16) * strength)  # width against height
+    shear = rng.normal(0, 0.12) * strength
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    shape = np.array([[1 / np.sqrt(stretch), shear], [0, np.sqrt(stretch)]])
+    matrix = turn @ shape  # from the new picture to the old one
+    y, x = np.mgrid[:side, :side].astype(np.float32) - np.float32((side - 1) / 2)
+    source_x = matrix[0, 0] * x + matrix[0, 1] * y + (width - 1) / 2
+    source_y = matrix[1, 0] * x + matrix[1, 1] * y + (height - 1) / 2
+    # Elastic: smooth random shifts (Simard, Steinkraus and Platt, 2003), as a coarse grid enlarged.
+    reach = 0.045 * strength * max(height, width)
+    for target in (source_x, source_y):
+        grid = rng.normal(0, reach, (5, 5)).astype(np.float32)
+        target += cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
+    moved = cv2.remap(ink, source_x.astype(np.float32), source_y.astype(np.float32), cv2.INTER_LINEAR)
+    return _change_pen(np.asarray(moved, dtype=np.float32), rng, strength)
+
+
+def _change_pen(ink: Map, rng: np.random.Generator, strength: float) -> Map:
+    """Make strokes wider or narrower, never so narrow that they break."""
+    change = int(np.rint(rng.normal(0, 0.025) * strength * ink.shape[0]))
+    if change == 0:
+        return ink
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (abs(change) + 1, abs(change) + 1))
+    if change > 0:
+        return np.asarray(cv2.dilate(ink, disc), dtype=np.float32)
+    thinner = np.asarray(cv2.erode(ink, disc), dtype=np.float32)
+    return thinner if thinner.sum() > 0.45 * ink.sum() else ink

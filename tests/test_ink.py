@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from batchdigits.imaging.ink import (
+    binarise,
+    estimate_background,
+    ink_contrast,
+    is_light_on_dark,
+    least_contrast,
+    measure_contrast,
+    noise_level,
+    resize_to_work,
+    sharpen_marks,
+)
+from batchdigits.imaging.settings import ImagingSettings
+
+SETTINGS = ImagingSettings()
+
+
+def paper(height=120, width=120, colour=(200, 210, 220)):
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def with_bar(picture, colour=(40, 40, 40)):
+    picture = picture.copy()
+    picture[30:90, 56:62] = colour
+    return picture
+
+
+def marks_of(picture):
+    return binarise(measure_contrast(picture, SETTINGS))
+
+
+@pytest.mark.parametrize(("shape", "long_side"), [((28, 28), 112), ((1, 1), 112), ((300, 200), 300), ((3000, 40), 640)])
+def test_working_size_keeps_the_aspect_and_never_vanishes(shape, long_side):
+    work = resize_to_work(np.zeros((*shape, 3), np.uint8), SETTINGS)
+    assert max(work.shape[:2]) == long_side
+    assert min(work.shape[:2]) == max(1, round(min(shape) * long_side / max(shape)))
+
+
+def test_background_is_paper_without_the_stroke():
+    background = estimate_background(with_bar(paper()), window=0.55, at_most=160)
+    assert np.abs(background.astype(int) - paper()).max() <= 1
+
+
+def test_contrast_is_a_share_of_the_paper():
+    ground = np.full((1, 2, 3), 200, np.uint8)
+    pixels = np.array([[[200] * 3, [94] * 3]], np.uint8)  # (200 - 94) / (200 + 12) = one half
+    assert ink_contrast(pixels, ground) == pytest.approx(np.array([[0, 0.5]]), abs=1e-3)
+
+
+def test_what_is_brighter_than_paper_is_no_ink():
+    assert ink_contrast(np.full((1, 1, 3), 255, np.uint8), np.full((1, 1, 3), 200, np.uint8)) == 0
+
+
+@pytest.mark.parametrize(
+    "ink", [(40, 40, 220), (200, 60, 30), (60, 140, 40), (30, 30, 30)], ids=["red", "blue", "green", "black"]
+)
+def test_every_colour_of_ink_is_ink(ink):
+    marks = marks_of(with_bar(paper(), ink))
+    assert (marks[32:88, 57:61] == 255).all()
+    assert not marks[:, :50].any()
+    assert not marks[:, 68:].any()
+
+
+def test_light_ink_on_a_dark_ground_is_ink():
+    board = with_bar(paper(colour=(50, 60, 45)), (230, 235, 240))
+    assert is_light_on_dark(board, estimate_background(board, window=0.55, at_most=160))
+    assert (marks_of(board)[32:88, 57:61] == 255).all()
+
+
+def test_dark_ink_on_light_paper_is_no_negative():
+    page = with_bar(paper())
+    assert not is_light_on_dark(page, estimate_background(page, window=0.55, at_most=160))
+
+
+def test_blank_paper_with_noise_has_no_marks():
+    noisy = np.clip(paper() + np.random.default_rng(0).normal(0, 6, (120, 120, 3)), 0, 255).astype(np.uint8)
+    assert not marks_of(noisy).any()
+
+
+def test_falling_light_leaves_no_mark():
+    fading = (paper(200, 200) * np.linspace(1, 0.4, 200)[None, :, None]).astype(np.uint8)
+    assert not marks_of(fading).any()
+
+
+def test_a_stroke_is_found_in_the_light_and_in_the_shade():
+    page = np.full((200, 200, 3), 210, np.uint8)
+    page[90:110, 20:180] = 60
+    half = np.where(np.arange(200)[None, :, None] < 100, 1.0, 0.55)
+    marks = marks_of((page * half).astype(np.uint8))
+    assert (marks[95:105, 25:90] == 255).all()
+    assert (marks[95:105, 110:175] == 255).all()
+    assert not marks[:80].any()
+
+
+def test_a_marker_wide_enough_to_fill_the_window_is_not_hollow():
+    page = np.full((160, 160, 3), 220, np.uint8)
+    page[20:140, 40:120] = 30
+    assert (marks_of(page)[25:135, 45:115] == 255).all()
+
+
+def test_noise_is_measured_in_grey_levels_and_weighs_more_on_dark_paper():
+    rng = np.random.default_rng(1)
+    ground = paper(200, 200)
+    noisy = np.clip(ground + rng.normal(0, 5, (200, 200, 1)), 0, 255).astype(np.uint8)
+    noise = noise_level(noisy, ground)
+    assert noise == pytest.approx(5, rel=0.15)
+    dark, light = np.full((1, 1, 3), 50, np.uint8), np.full((1, 1, 3), 220, np.uint8)
+    assert least_contrast(dark, noise, SETTINGS) > least_contrast(light, noise, SETTINGS)
+
+
+def test_each_mark_is_cut_at_a_share_of_its_own_darkness():
+    contrast = np.zeros((5, 9), np.float32)
+    contrast[2, 1:4] = (0.3, 1.0, 0.3)  # bold, with a soft rim
+    contrast[2, 6:9] = (0.12, 0.2, 0.12)  # faint: its rim is darker than 0.42 of its middle
+    marks = np.where(contrast > 0, 255, 0).astype(np.uint8)
+    sharp = sharpen_marks(contrast, marks, SETTINGS)
+    assert sharp[2].tolist() == [0, 0, 255, 0, 0, 0, 255, 255, 255]
+
+
+def test_sharpening_nothing_gives_nothing():
+    empty = np.zeros((4, 4), np.uint8)
+    assert not sharpen_marks(empty.astype(np.float32), empty, SETTINGS).any()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from batchdigits.imaging.lines import find_lines, remove_lines
+
+SIZE = 200
+
+
+def blank():
+    return np.zeros((SIZE, SIZE), np.uint8)
+
+
+def cleaned(mask):
+    return remove_lines(mask, find_lines(mask))
+
+
+def test_a_ruling_across_the_page_goes():
+    mask = blank()
+    mask[120:123] = 255
+    assert not cleaned(mask).any()
+
+
+@pytest.mark.parametrize("degrees", [-6, -2, 3, 8])
+def test_a_tilted_ruling_goes(degrees):
+    mask = blank()
+    rise = round(np.tan(np.radians(degrees)) * SIZE / 2)
+    cv2.line(mask, (-5, 100 - rise), (SIZE + 5, 100 + rise), 255, 3)
+    assert np.count_nonzero(cleaned(mask)) < 0.05 * np.count_nonzero(mask)
+
+
+def test_a_box_goes_and_the_digit_in_it_stays():
+    box, digit = blank(), blank()
+    cv2.rectangle(box, (20, 15), (180, 185), 255, 4)
+    cv2.ellipse(digit, (100, 100), (30, 50), 0, 0, 360, 255, 6)
+    left = cleaned(box | digit)
+    assert (left[digit > 0] == 255).all()
+    assert np.count_nonzero(left & ~digit) < 0.03 * np.count_nonzero(box)  # rounded corners may leave crumbs
+
+
+def test_borders_partly_in_view_go():
+    mask = blank()
+    mask[:, 12:16] = 255
+    mask[180:184, 14:] = 255
+    assert np.count_nonzero(cleaned(mask)) < 0.03 * np.count_nonzero(mask)
+
+
+def test_a_stroke_that_crosses_a_ruling_stays_whole():
+    stroke, ruled = blank(), blank()
+    cv2.line(stroke, (90, 30), (110, 170), 255, 8)
+    ruled[100:103] = 255
+    left = cleaned(stroke | ruled)
+    assert (left[stroke > 0] == 255).all()
+    assert np.count_nonzero(left) < 1.06 * np.count_nonzero(stroke)
+
+
+@pytest.mark.parametrize("start", [(100, 25), (85, 30)])
+def test_a_one_is_no_ruling(start):
+    mask = blank()
+    cv2.line(mask, start, (100, 175), 255, 6)
+    assert find_lines(mask) == ()
+
+
+def test_a_seven_is_no_corner_of_a_box():
+    mask = blank()
+    cv2.polylines(mask, [np.array([[50, 40], [150, 40], [110, 170]])], False, 255, 6)
+    assert (cleaned(mask) == mask).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (15, 15), (16, 16)])
+def test_tiny_masks_are_harmless(shape):
+    mask = np.full(shape, 255, np.uint8)
+    assert cleaned(mask).shape == shape
+
+
+def test_no_ink_no_lines():
+    assert find_lines(blank()) == ()

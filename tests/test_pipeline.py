@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from batchdigits.imaging.pipeline import find_digit, trace
+from batchdigits.imaging.settings import ImagingSettings
+from batchdigits.training.simulator import simulate_photo
+from batchdigits.types import Page, PageId
+
+SETTINGS = ImagingSettings()
+
+
+def mnist_like(digit=3, seed=4):
+    """Our own digit as MNIST has them: 20 x 20, white on black, centred by mass in 28 x 28."""
+    photo = simulate_photo(digit, np.random.default_rng(seed), difficulty=0)
+    return np.rint(trace(photo, SETTINGS).tile * 255).astype(np.uint8)
+
+
+def cosine(a, b):
+    return float(np.vdot(a, b) / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@given(
+    hnp.arrays(
+        np.uint8,
+        st.tuples(st.integers(1, 70), st.integers(1, 70), st.just(3)),
+        elements=st.integers(0, 255),
+        fill=st.sampled_from([0, 128, 255]),
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_no_picture_breaks_the_pipeline(pixels):
+    tiles = find_digit(Page(PageId("x"), pixels), SETTINGS)
+    assert np.isfinite(tiles.pixels).all()
+    assert ((tiles.pixels >= 0) & (tiles.pixels <= 1 + 1e-6)).all()
+    for box in tiles.boxes:
+        assert 0 <= box.left < box.right <= pixels.shape[1]
+        assert 0 <= box.top < box.bottom <= pixels.shape[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 20000), (20000, 1), (2, 3)])
+@pytest.mark.parametrize("value", [0, 255])
+def test_degenerate_pictures_are_blank(shape, value):
+    assert find_digit(Page(PageId("x"), np.full((*shape, 3), value, np.uint8)), SETTINGS).boxes == ()
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_normalised_digits_come_through_unharmed(digit):
+    before = mnist_like(digit)
+    after = trace(np.repeat(before[..., None], 3, axis=2), SETTINGS).tile
+    assert cosine(after, before / 255) > 0.97
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (40, -25), (-60, 55)])
+def test_moving_the_digit_leaves_its_tile(shift):
+    def page(dx, dy):
+        pixels = np.full((320, 320, 3), 215, np.uint8)
+        cv2.ellipse(pixels, (160 + dx, 160 + dy), (30, 50), 0, 20, 330, (40, 40, 40), 8)
+        return trace(pixels, SETTINGS).tile
+
+    # the paper is estimated on a grid, so equal up to rounding
+    assert np.abs(page(*shift) - page(0, 0)).max() < 0.06
+
+
+@pytest.mark.parametrize("ink", [(40, 40, 210), (190, 60, 30), (50, 130, 40)])
+def test_colour_of_ink_does_not_change_the_tile(ink):
+    def page(colour):
+        pixels = np.full((200, 200, 3), 230, np.uint8)
+        cv2.putText(pixels, "5", (50, 160), cv2.FONT_HERSHEY_DUPLEX, 5, colour, 8)
+        return trace(pixels, SETTINGS).tile
+
+    assert cosine(page(ink), page((20, 20, 20))) > 0.97
+
+
+def test_a_negative_gives_the_same_tile():
+    pixels = np.full((200, 200, 3), 255, np.uint8)
+    cv2.putText(pixels, "2", (50, 160), cv2.FONT_HERSHEY_DUPLEX, 5, (0, 0, 0), 8)
+    assert cosine(trace(pixels, SETTINGS).tile, trace(255 - pixels, SETTINGS).tile) > 0.99
+
+
+def test_boxes_are_in_the_upright_originals_pixels():
+    pixels = np.full((1500, 1000, 3), 230, np.uint8)
+    cv2.rectangle(pixels, (480, 600), (520, 900), (30, 30, 30), -1)
+    whole = find_digit(Page(PageId("x"), pixels), SETTINGS)
+    half = find_digit(Page(PageId("x"), cv2.resize(pixels, (500, 750)), scale=(2.0, 2.0), origin=(7.0, 9.0)), SETTINGS)
+    assert np.abs(np.subtract(whole.boxes[0], (480, 600, 521, 901))).max() <= 6
+    assert np.abs(np.subtract(half.boxes[0], (487, 609, 528, 910))).max() <= 6
+
+
+def test_a_second_digit_is_noted():
+    pixels = np.full((200, 300, 3), 230, np.uint8)
+    cv2.putText(pixels, "4", (30, 150), cv2.FONT_HERSHEY_DUPLEX, 4, (20, 20, 20), 7)
+    assert find_digit(Page(PageId("x"), pixels), SETTINGS).notes == ()
+    cv2.putText(pixels, "7", (180, 150), cv2.FONT_HERSHEY_DUPLEX, 4, (20, 20, 20), 7)
+    assert find_digit(Page(PageId("x"), pixels), SETTINGS).notes == ("several_digits",)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from batchdigits.classifiers.card import Thresholds
+from batchdigits.classifiers.runner import Scores
+from batchdigits.errors import PageError
+from batchdigits.reading import failed, read_digit
+from batchdigits.types import Box, PageId, Row, Status, Tiles
+
+PAGE = PageId("a.jpg")
+THRESHOLDS = Thresholds(review_below=0.9)
+
+
+def tiles(*notes, count=1):
+    return Tiles(PAGE, (Box(1, 2, 30, 40),) * count, np.zeros((count, 28, 28), np.float32), notes)
+
+
+def scores(best=0.98, known=1.0):
+    probabilities = np.zeros((1, 10))
+    probabilities[0, 7], probabilities[0, 1] = best, 1 - best
+    return Scores(probabilities, np.array([known]))
+
+
+def test_a_sure_digit_is_ok():
+    row = read_digit(tiles(), scores(), THRESHOLDS, "m@1")
+    assert (row.prediction, row.status, row.reason, row.second) == ("7", Status.OK, "", "1")
+    assert row.confidence == pytest.approx(0.98)
+    assert row.second_confidence == pytest.approx(0.02)
+    assert row.box == Box(1, 2, 30, 40)
+    assert row.model == "m@1"
+
+
+@pytest.mark.parametrize(
+    ("candidates", "found", "reason"),
+    [
+        (tiles(), scores(best=0.8), "low_confidence"),
+        (tiles(), scores(known=0.3), "not_a_digit"),
+        (tiles("several_digits"), scores(), "several_digits"),
+    ],
+)
+def test_a_doubt_is_review_with_its_reason(candidates, found, reason):
+    row = read_digit(candidates, found, THRESHOLDS, "")
+    assert (row.status, row.reason, row.prediction) == (Status.REVIEW, reason, "7")
+
+
+def test_what_is_no_digit_has_no_confidence():
+    assert read_digit(tiles(), scores(known=0.01), THRESHOLDS, "").confidence < 0.01
+
+
+def test_a_page_without_ink_is_blank_not_a_digit():
+    empty = Scores(np.zeros((0, 10)), np.zeros(0))
+    row = read_digit(tiles(count=0), empty, THRESHOLDS, "")
+    assert (row.status, row.reason, row.prediction, row.confidence, row.box) == (Status.BLANK, "no_ink", "", 0.0, None)
+
+
+def test_a_page_that_failed_is_an_error_that_says_why():
+    row = failed(PAGE, PageError("truncated", "Half of it is missing."), "m@1")
+    assert (row.status, row.reason, row.detail, row.prediction) == (
+        Status.ERROR,
+        "truncated",
+        "Half of it is missing.",
+        "",
+    )
+
+
+def test_a_row_without_digits_has_no_box():
+    assert Row(PAGE, "", 0.0, Status.BLANK).box is None
+
+
+def test_tiles_of_a_wrong_shape_stop_where_they_are_made():
+    with pytest.raises(ValueError, match="expected"):
+        Tiles(PAGE, (), np.zeros((1, 28, 28), np.float32))

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from batchdigits.imaging.segment import find_parts, group_parts, has_comparable
+from batchdigits.imaging.settings import ImagingSettings
+from batchdigits.types import Box
+
+SETTINGS = ImagingSettings()
+
+
+def groups_of(ink):
+    labels, parts = find_parts(ink, (ink / 255).astype(np.float32))
+    return labels, group_parts(parts, labels, SETTINGS)
+
+
+def canvas(size=200):
+    return np.zeros((size, size), np.uint8)
+
+
+def test_a_blank_page_has_no_groups():
+    assert groups_of(canvas())[1] == []
+
+
+def test_the_box_is_tight():
+    ink = canvas()
+    ink[50:150, 90:100] = 255
+    (group,) = groups_of(ink)[1]
+    assert group.box == Box(90, 50, 100, 150)
+
+
+def test_a_loose_bar_belongs_to_its_five():
+    ink = canvas()
+    cv2.polylines(ink, [np.array([[70, 60], [70, 95], [110, 100], [115, 130], [70, 145]])], False, 255, 6)
+    cv2.line(ink, (80, 52), (125, 48), 255, 6)
+    labels, groups = groups_of(ink)
+    assert (groups[0].mask(labels) == ink).all()
+
+
+def test_dots_of_the_paper_do_not_belong_to_the_digit():
+    ink = canvas(300)
+    cv2.ellipse(ink, (150, 150), (50, 80), 0, 0, 300, 255, 8)
+    digit = ink.copy()
+    for y in range(10, 300, 35):
+        for x in range(12, 300, 35):
+            if not digit[y - 20 : y + 20, x - 20 : x + 20].any():
+                cv2.circle(ink, (x, y), 3, 255, -1)
+    labels, groups = groups_of(ink)
+    assert (groups[0].mask(labels) == digit).all()
+
+
+def test_the_grains_of_a_pencil_stay_together():
+    ink = canvas(300)
+    for y in range(60, 240, 12):
+        cv2.line(ink, (150, y), (150, y + 8), 255, 6)
+    labels, groups = groups_of(ink)
+    assert (groups[0].mask(labels) == ink).all()
+
+
+def test_the_middle_wins_over_the_rim():
+    ink = canvas()
+    cv2.circle(ink, (100, 100), 40, 255, 6)
+    ink[:, :8] = 255  # the table beside the sheet
+    assert groups_of(ink)[1][0].box.left > 50
+
+
+def test_two_digits_side_by_side_are_two():
+    ink = canvas()
+    cv2.ellipse(ink, (60, 100), (25, 45), 0, 0, 360, 255, 6)
+    cv2.line(ink, (140, 55), (140, 145), 255, 6)
+    groups = groups_of(ink)[1]
+    assert len(groups) == 2
+    assert has_comparable(groups)
+
+
+def test_a_digit_with_a_speck_is_one():
+    ink = canvas()
+    cv2.ellipse(ink, (100, 100), (25, 45), 0, 0, 360, 255, 6)
+    cv2.circle(ink, (180, 20), 3, 255, -1)
+    assert not has_comparable(groups_of(ink)[1])
