@@ -23,11 +23,15 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from typer.testing import CliRunner
 
-from batchdigits.classifiers.card import Calibration, Card, Thresholds
+from batchdigits.classifiers.card import Calibration, Card, Thresholds, read_card
 from batchdigits.cli import app
+from batchdigits.errors import OutputError
 from batchdigits.imaging.settings import ImagingSettings
+from batchdigits.training.export import save_model
 from batchdigits.training.simulator import simulate_photo
 from batchdigits.writers import read_csv
+
+IS_ROOT = getattr(os, "geteuid", lambda: 0)() == 0
 
 # What the tests are made of
 
@@ -345,7 +349,7 @@ def test_the_folder_of_the_output_is_a_file(model, photos):
     refused(9, "cannot be written", "classify", photos, "-m", model, "-o", "file/out.csv")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(IS_ROOT, reason="root may write everywhere")
 def test_the_folder_of_the_output_may_not_be_written(model, photos):
     Path("closed").mkdir(mode=0o500)
     refused(9, "permission denied", "classify", photos, "-m", model, "-o", "closed/out.csv")
@@ -770,6 +774,22 @@ def test_inspect_with_an_unknown_model(photos):
     refused(7, "no model", "inspect", photos / "a good one.png", "-m", "xyzzy")
 
 
+def test_inspect_never_draws_over_its_picture(model, photos, photo):
+    picture = photos / "a good one.png"
+    result = run("inspect", picture, "-m", model, "-o", picture)
+    assert result.exit_code in (2, 9), result.output
+    assert picture.read_bytes() == photo
+
+
+def test_a_variable_for_classify_does_no_harm_elsewhere(model, photos, monkeypatch):
+    Path("predictions.csv").write_text("rows")
+    monkeypatch.setenv("BATCHDIGITS_OUTPUT", "predictions.csv")
+    monkeypatch.setenv("BATCHDIGITS_FORMAT", "csv")
+    run("inspect", photos / "a good one.png", "-m", model)
+    assert Path("predictions.csv").read_text() == "rows"
+    assert run("models", "--models-dir", model.parent).exit_code == 0
+
+
 # Train
 
 
@@ -930,6 +950,27 @@ def test_a_place_for_models_that_cannot_be_is_told_before_the_work(tmp_path):
     (tmp_path / "data.npz").write_bytes(saved())
     Path("models").touch()
     train_refused(9, "models", tmp_path / "data.npz")
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_model_never_takes_the_place_of_something_else(model, kind):
+    """`train knn --models-dir .` where `knn` is a folder of one's own."""
+    place = Path("knn")
+    precious = place
+    if kind == "folder":
+        place.mkdir()
+        precious = place / "precious.txt"
+    precious.write_text("years of work")
+    with pytest.raises(OutputError, match="knn"):
+        save_model(place, read_card(model), graph())
+    assert precious.read_text() == "years of work"
+
+
+def test_an_older_model_is_replaced(model):
+    make_model(Path("models/knn"), created="2020-01-01")
+    save_model(Path("models/knn"), read_card(model), graph())
+    assert read_card(Path("models/knn")).created == "2026-01-01"
+    assert tree() == ["models", "models/knn", "models/knn/card.json", "models/knn/model.onnx"]
 
 
 # Signals

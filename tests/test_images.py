@@ -1,8 +1,8 @@
 """Image files to upright BGR pages: orientations, modes, frames, damage, names."""
 
 import os
-import resource
 import struct
+import sys
 import warnings
 import zlib
 from io import BytesIO
@@ -20,6 +20,7 @@ from batchdigits.sources.images import picture_from_array, read_pages
 from batchdigits.sources.walk import display_name
 from batchdigits.types import Page, PageId
 
+IS_ROOT = getattr(os, "geteuid", lambda: 0)() == 0
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow is built without AVIF")
 
 # How the pixels lie in a file of each EXIF orientation, given the upright picture
@@ -560,7 +561,7 @@ def test_a_file_that_is_gone(tmp_path):
     assert read_error(tmp_path / "gone.jpg") == "unreadable"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.skipif(IS_ROOT, reason="root may read everything")
 def test_a_file_without_permission(tmp_path):
     path = tmp_path / "secret.png"
     Image.fromarray(quarters()).save(path)
@@ -606,9 +607,11 @@ def huge_gif():
 def test_a_header_that_claims_too_much_takes_no_memory(tmp_path, content):
     path = tmp_path / "bomb.png"
     path.write_bytes(content)
+    resource = pytest.importorskip("resource")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert read_error(path) == "too_large"
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * (1 if sys.platform == "darwin" else 1024) < 200e6  # the picture would take 10 GB
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])

@@ -31,6 +31,7 @@ from batchdigits.writers import (
     write_rows,
 )
 
+IS_ROOT = getattr(os, "geteuid", lambda: 0)() == 0
 HEADER = "file,page,region,prediction,confidence,status,reason,second,second_confidence,x,y,width,height,model"
 SEVEN = (0.0, 0.01, 0, 0, 0, 0, 0, 0.9612345678, 0, 0.0287654322)
 
@@ -359,7 +360,7 @@ def test_the_longest_name_the_disk_takes(tmp_path):
     assert path.read_bytes() == b"new"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(IS_ROOT, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written(tmp_path):
     folder = tmp_path / "closed"
     folder.mkdir()

@@ -62,18 +62,28 @@ def _trace(
     return np.clip(centre, 0, height - 1), (best < height) & inside
 
 
-def _longest_stretch(hit: NDArray[np.bool_], first: int, last: int, gap: int) -> tuple[int, int]:
-    """Grow [first, last] over the hits on both sides for as long as no gap is wider than `gap`."""
+def _longest_stretch(
+    hit: NDArray[np.bool_], covered: NDArray[np.bool_], first: int, last: int, gap: int
+) -> tuple[int, int]:
+    """Grow [first, last] over the hits on both sides for as long as no gap is wider than `gap`.
+
+    Where a stroke covers the line, nobody can see whether it has a gap; the ends are hits all the same.
+    """
     where = np.flatnonzero(hit)
+    hidden = np.concatenate([[0], np.cumsum(covered & ~hit)])
+
+    def seen_between(one: int, other: int) -> int:
+        return other - one - int(hidden[other] - hidden[one])
+
     if where.size == 0:
         return first, first
     start, stop = first, last
     for position in where[where < first][::-1]:
-        if start - position > gap:
+        if seen_between(int(position), start) > gap:
             break
         start = int(position)
     for position in where[where > last]:
-        if position - stop > gap:
+        if seen_between(stop, int(position)) > gap:
             break
         stop = int(position)
     return start, stop + 1
@@ -106,10 +116,11 @@ def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
         centre, hit = _trace(thin, top, bottom, slope, offset)
         if taken[centre[middle], np.arange(width)[middle]].mean() > 0.5:
             continue
-        start, stop = _longest_stretch(hit, middle.start, middle.stop - 1, gap=max(3, round(0.06 * width)))
+        covered = mask[centre, np.arange(width)] > 0
+        start, stop = _longest_stretch(hit, covered, middle.start, middle.stop - 1, gap=max(3, round(0.06 * width)))
         along = np.arange(start, stop)
         here, on = centre[start:stop], hit[start:stop]
-        if on.mean() < 0.75:
+        if on.mean() < 0.4 or (on | covered[start:stop]).mean() < 0.8:
             continue
         thickness = float(np.median((bottom - top)[here[on], along[on]]))
         if len(along) < max(shortest, 7 * thickness):

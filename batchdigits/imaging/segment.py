@@ -21,7 +21,7 @@ class Part:
     mass: float  #: sum of its contrast
     level: float  #: mean of its contrast
     thickness: float  #: widest place of its stroke, pixels
-    edges: int  #: how many of the picture's four edges it touches
+    edges: tuple[bool, bool, bool, bool]  #: which of the picture's edges it touches: left, top, right, bottom
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +69,7 @@ def find_parts(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> tuple[N
         left, top, w, h = (int(v) for v in stats[label, :4])
         inside = (slice(top, top + h), slice(left, left + w))
         thickness = 2 * float(distance[inside][labels[inside] == label].max())
-        edges = (left <= 1) + (top <= 1) + (left + w >= width - 1) + (top + h >= height - 1)
+        edges = (left <= 1, top <= 1, left + w >= width - 1, top + h >= height - 1)
         box = Box(left, top, left + w, top + h)
         parts.append(Part(int(label), box, float(mass[label]), float(mass[label]) / area, thickness, edges))
     return np.asarray(labels, dtype=np.int32), parts
@@ -78,17 +78,29 @@ def find_parts(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> tuple[N
 def _is_rim(part: Part, height: int, width: int) -> bool:
     """Tell a sliver along the picture's edge, or what reaches in from outside, from a digit."""
     box = part.box
-    if part.edges == 0:
-        return False
-    thin_at_edge = (box.width < 0.12 * width and (box.left <= 1 or box.right >= width - 1)) or (
-        box.height < 0.12 * height and (box.top <= 1 or box.bottom >= height - 1)
-    )
-    return thin_at_edge or part.edges >= 3
+    left, top, right, bottom = part.edges
+    at_side, at_end = left or right, top or bottom
+    sliver = (at_side and box.width < 0.12 * width) or (at_end and box.height < 0.12 * height)
+    filled_corner = at_side and at_end and part.thickness > 0.4 * min(box.width, box.height)
+    return sliver or filled_corner or sum(part.edges) >= 3
+
+
+def _without_rim(parts: list[Part], height: int, width: int) -> list[Part]:
+    """Leave out what lies along the picture's edge, unless it is the digit itself, cut out too tightly."""
+    inner = [part for part in parts if not _is_rim(part, height, width)]
+    largest = max((_size(part.box) for part in inner), default=0)
+    cut_off = [part for part in parts if part not in inner and _is_stroke(part) and 0.2 * _size(part.box) > largest]
+    return parts if cut_off or not inner else inner
+
+
+def _size(box: Box) -> int:
+    """Return the longer side."""
+    return max(box.width, box.height)
 
 
 def _is_stroke(part: Part) -> bool:
     """Tell pen strokes from blobs: a stroke is long for its thickness."""
-    return part.thickness <= 0.6 * max(part.box.width, part.box.height)
+    return part.thickness <= 0.6 * _size(part.box)
 
 
 def _centrality(box: Box, height: int, width: int) -> float:
@@ -129,8 +141,8 @@ def _true_gap(part: Part, members: list[Part], labels: NDArray[np.int32]) -> flo
 
 def _belongs(part: Part, members: list[Part], box: Box, labels: NDArray[np.int32], settings: ImagingSettings) -> bool:
     """Tell whether a part is of the same digit as the members, whose box is given."""
-    seed, size = members[0], max(box.width, box.height)
-    part_size = max(part.box.width, part.box.height)
+    seed, size = members[0], _size(box)
+    part_size = _size(part.box)
     gap = _gap(box, part.box)
     if gap > settings.join_gap * size or part_size > 1.5 * size:
         return False
@@ -175,7 +187,7 @@ def group_parts(parts: list[Part], labels: NDArray[np.int32], settings: ImagingS
         Best candidate first: much ink, near the middle, drawn by a pen. Empty for a blank page.
     """
     height, width = labels.shape
-    inner = [p for p in parts if not _is_rim(p, height, width)] or parts
+    inner = _without_rim(parts, height, width)
     free = [p for p in inner if _is_stroke(p)] or inner
     groups: list[tuple[float, Group]] = []
     while free:
@@ -192,5 +204,4 @@ def has_comparable(groups: list[Group]) -> bool:
     if len(groups) < 2:
         return False
     first, second = groups[0], groups[1]
-    size = max(first.box.width, first.box.height)
-    return second.mass >= 0.4 * first.mass and max(second.box.width, second.box.height) >= 0.55 * size
+    return second.mass >= 0.4 * first.mass and _size(second.box) >= 0.55 * _size(first.box)

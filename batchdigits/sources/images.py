@@ -19,7 +19,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from batchdigits.errors import PageError
 from batchdigits.types import Page, PageId
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF")
 """What is tried on a file. Pillow knows others, some of which start programs (EPS) or are rarely fuzzed."""
 
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
@@ -95,7 +95,7 @@ def _decode(image: Image.Image, page_id: PageId, reduce_to: int | None) -> Page:
         if image.format == "TIFF":
             image.seek(page_id.number - 1)
         full_size = image.size
-        if reduce_to is not None and image.format == "JPEG":
+        if reduce_to is not None and image.format in ("JPEG", "MPO"):  # MPO: several JPEGs, as some phones write
             factor = reduce_to / max(full_size)
             image.draft(None, (max(1, int(full_size[0] * factor)), max(1, int(full_size[1] * factor))))
         decoded_size = image.size

@@ -26,11 +26,10 @@ class GraphBuilder:
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
-        """Add a node; of several outputs the first is returned, and the next are called ``...:1``, ``...:2``."""
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node of one output."""
         name = f"{operator.lower()}{len(self._nodes)}"
-        names = [name] + [f"{name}:{number}" for number in range(1, outputs)]
-        self._nodes.append(helper.make_node(operator, inputs, names, name, **attributes))
+        self._nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
         return name
 
     def build(self, result: str, width: int) -> onnx.ModelProto:

@@ -81,12 +81,14 @@ def knn(
     *,
     seed: int,
     per_class: int = 1500,
-    neighbours: int = 12,
-    bandwidth: float = 0.1,
+    bandwidth: float = 0.12,
     components: int = 64,
     lda_weight: float = 1.2,
 ) -> Trained:
     """Fit nearest neighbours among condensed prototypes, each voting by a Gaussian kernel of its distance.
+
+    All prototypes vote: next to the nearest the far ones weigh nothing, yet a digit whose nearest prototype is only a
+    little farther than the winner's still gets its share, which a cut after k neighbours would deny it.
 
     Parameters
     ----------
@@ -96,26 +98,22 @@ def knn(
         The same seed and tiles give the same model.
     per_class : int
         Prototypes per digit, k-means centres in feature space: no picture of the training data is kept.
-    neighbours : int
-        Votes.
     bandwidth : float
-        A neighbour at squared distance d votes with exp(-d / bandwidth).
+        A prototype at squared distance d votes with exp(-d / bandwidth).
     components, lda_weight
         See `fit_projection`.
 
     Returns
     -------
     Trained
-        A score is the logarithm of a digit's kernel votes, so that its energy is a log density: low far from
-        everything seen.
+        A score is the logarithm of a digit's votes, so that its energy is a log density: low far from everything seen.
     """
     features = compute_features(tiles.pixels)
     matrix, mean = fit_projection(features, tiles.labels, components=components, lda_weight=lda_weight, seed=seed)
-    centres, classes = condense(
-        ((features - mean) @ matrix).astype(np.float32), tiles.labels, per_class=per_class, seed=seed
-    )
+    points = ((features - mean) @ matrix).astype(np.float32)
+    centres, classes = condense(points, tiles.labels, per_class=per_class, seed=seed)
     nearest = KNeighborsClassifier(
-        neighbours,
+        len(centres),
         algorithm="brute",
         # relative to the nearest, so that votes far from everything do not all vanish
         weights=lambda distances: np.exp((distances[:, :1] ** 2 - distances**2) / bandwidth),
@@ -127,12 +125,11 @@ def knn(
 
     parameters = {
         "per_class": per_class,
-        "neighbours": neighbours,
         "bandwidth": bandwidth,
         "components": components,
         "lda_weight": lda_weight,
     }
-    return Trained(_knn_graph(matrix, mean, centres, classes, neighbours, bandwidth), predict, parameters)
+    return Trained(_knn_graph(matrix, mean, centres, classes, bandwidth), predict, parameters)
 
 
 def _knn_graph(
@@ -140,28 +137,19 @@ def _knn_graph(
     mean: NDArray[np.float32],
     centres: NDArray[np.float32],
     classes: NDArray[np.int64],
-    neighbours: int,
     bandwidth: float,
 ) -> onnx.ModelProto:
-    """Write the nearest neighbours as a graph."""
+    """Write the kernel votes as a graph."""
     g = GraphBuilder()
-    table = g.constant(centres)
     points = g.add("MatMul", g.add("Sub", add_features(g, "tiles"), g.constant(mean)), g.constant(matrix))
-    # |p - c|^2 = |p|^2 - 2 p.c + |c|^2: one matrix product finds the neighbours; |p|^2 moves none of them ...
-    near = g.add("Mul", g.add("MatMul", points, g.add("Transpose", table)), g.constant(np.array([2], np.float32)))
-    near = g.add("Sub", near, g.constant((centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32)))
-    top = g.add("TopK", near, g.constant(np.array([neighbours], np.int64)), outputs=2, axis=1)
-    chosen = f"{top}:1"
-    # ... and the few distances that count are taken without its cancellation
-    apart = g.add("Sub", g.add("Gather", table, chosen), g.add("Unsqueeze", points, g.constant(np.array([1]))))
-    squared = g.add("ReduceSum", g.add("Mul", apart, apart), g.constant(np.array([2])), keepdims=0)
-    energy = g.add("Div", squared, g.constant(np.array([-bandwidth], np.float32)))
-    highest = g.add("ReduceMax", energy, axes=[1], keepdims=1)
-    votes = g.add("Exp", g.add("Sub", energy, highest))
-    digits = g.add("Unsqueeze", g.add("Gather", g.constant(classes), chosen), g.constant(np.array([2])))
-    one_hot = g.add("Cast", g.add("Equal", digits, g.constant(np.arange(10))), to=onnx.TensorProto.FLOAT)
-    ballots = g.add("Mul", one_hot, g.add("Unsqueeze", votes, g.constant(np.array([2]))))
-    counted = g.add("ReduceSum", ballots, g.constant(np.array([1])), keepdims=0)
-    # a digit without a vote: not impossible, only unlikely beyond what so few neighbours can tell
-    floor = g.constant(np.array([1e-7], np.float32))
-    return g.build(g.add("Add", g.add("Log", g.add("Add", counted, floor)), highest), 10)
+    # -|p - c|^2 = 2 p.c - |c|^2 - |p|^2, in units of the bandwidth
+    products = g.add("MatMul", points, g.constant(centres.T * np.float32(2 / bandwidth)))
+    lengths = (centres.astype(np.float64) ** 2).sum(axis=1) / bandwidth
+    near = g.add("Sub", products, g.constant(lengths.astype(np.float32)))
+    own = g.add("ReduceSum", g.add("Mul", points, points), g.constant(np.array([1])), keepdims=1)
+    highest = g.add("ReduceMax", near, axes=[1], keepdims=1)
+    votes = g.add("Exp", g.add("Sub", near, highest))
+    counted = g.add("MatMul", votes, g.constant(np.eye(10, dtype=np.float32)[classes]))
+    nearest = g.add("Sub", highest, g.add("Div", own, g.constant(np.array([bandwidth], np.float32))))
+    tiny = g.constant(np.array([1e-30], np.float32))  # the logarithm of a digit without a vote stays finite
+    return g.build(g.add("Add", g.add("Log", g.add("Add", counted, tiny)), nearest), 10)
