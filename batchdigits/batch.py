@@ -83,11 +83,11 @@ def _read_region(page: Page, region: Region, settings: ImagingSettings) -> Tiles
 
 
 def _image(page: Page, settings: ImagingSettings) -> Tiles | Failure:
-    """Find the digit; a page that defeats imaging (out of memory, a case never seen) costs its own row only."""
+    """Find the digit; a page that defeats imaging costs its own row, never the run."""
     try:
         return find_digit(page, settings)
-    except (cv2.error, MemoryError, ValueError, IndexError, ArithmeticError) as error:
-        return Failure(page.id, PageError("imaging_failed", f"Imaging failed: {error}"))
+    except Exception as error:  # whatever it is, a person learns of it from the row and the exit code
+        return Failure(page.id, PageError("imaging_failed", f"Imaging failed: {type(error).__name__}: {error}"))
 
 
 def _read_chunk(

@@ -331,6 +331,15 @@ def test_the_order_of_inputs_does_not_matter(model, many):
     assert Path("1.csv").read_bytes() == Path("2.csv").read_bytes()
 
 
+def test_the_working_folder_may_change_between_runs(model, many, monkeypatch):
+    """As in a notebook: processes that outlive a run must not look for the next one's files where they were."""
+    outputs = [Path("1.csv").absolute(), Path("2.csv").absolute()]
+    for folder, given, output in ((many.parent, "many", outputs[0]), (many, ".", outputs[1])):
+        monkeypatch.chdir(folder)
+        assert run("classify", given, "-m", model, "-j", 2, "-o", output).exit_code == 4
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
 # Output
 
 
@@ -781,13 +790,11 @@ def test_inspect_never_draws_over_its_picture(model, photos, photo):
     assert picture.read_bytes() == photo
 
 
-def test_a_variable_for_classify_does_no_harm_elsewhere(model, photos, monkeypatch):
+def test_inspect_never_draws_over_the_rows_of_classify(model, photos, monkeypatch):
     Path("predictions.csv").write_text("rows")
     monkeypatch.setenv("BATCHDIGITS_OUTPUT", "predictions.csv")
-    monkeypatch.setenv("BATCHDIGITS_FORMAT", "csv")
     run("inspect", photos / "a good one.png", "-m", model)
     assert Path("predictions.csv").read_text() == "rows"
-    assert run("models", "--models-dir", model.parent).exit_code == 0
 
 
 # Train
