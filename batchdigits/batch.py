@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +100,19 @@ def _read_chunk(
     return [read_source(source, settings, regions) for source in sources]
 
 
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C while processes start, which inherit that: it is for this process to end them, in silence."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a mask would not do: loky lifts it
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def classify_sources(
     sources: Sequence[Source], classifier: Classifier, *, regions: Sequence[Region] = (), jobs: int = 1
 ) -> Iterator[list[Row]]:
@@ -125,8 +141,11 @@ def classify_sources(
     else:
         from joblib import Parallel, delayed  # takes 0.2 s, which a single photo should not wait for
 
+        # joblib keeps processes for the next call, and these know nothing of a change of the working folder
+        chunks = [[replace(source, path=source.path.absolute()) for source in chunk] for chunk in chunks]
         parallel = Parallel(n_jobs=jobs, return_as="generator")
-        read = parallel(delayed(_read_chunk)(chunk, settings, regions) for chunk in chunks)
+        with _interrupts_ignored():
+            read = parallel(delayed(_read_chunk)(chunk, settings, regions) for chunk in chunks)
         results = (result for chunk in read for result in chunk)
     yield from _classify(results, classifier)
 

@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +21,6 @@ from batchdigits import __version__
 from batchdigits.errors import BatchdigitsError, ExitCode, NoInputError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from batchdigits.sources.walk import Listing
     from batchdigits.types import Row
 
 app = typer.Typer(
@@ -173,7 +171,8 @@ def classify(
         from batchdigits.classifiers.runner import load_model
         from batchdigits.classifiers.store import find_model
         from batchdigits.sources.regions import parse_regions
-        from batchdigits.sources.walk import find_sources
+        from batchdigits.sources.walk import display_name, find_sources
+        from batchdigits.summary import Tally
         from batchdigits.writers import make_writer, write_rows
 
         regions = parse_regions(region or [])
@@ -183,22 +182,33 @@ def classify(
         listing = find_sources(inputs, skip=() if target is None else (target,))
         if not listing.sources:
             others = f" ({len(listing.others)} other files)" if listing.others else ""
-            raise NoInputError(f"No image in {', '.join(map(str, inputs))}{others}. Is it the right folder?")
-        tally = _Tally(verbose)
+            places = ", ".join(display_name(str(given)) for given in inputs)
+            raise NoInputError(f"No image in {places}{others}. Is it the right folder?")
+        tally = Tally()
         with _open_output(target) as file:
             rows = classify_sources(listing.sources, classifier, regions=regions, jobs=jobs or available_cores())
             shown = _progress(rows, len(listing.sources), quiet)
-            write_rows(
-                tally.watch(row for part in shown for row in part),
-                make_writer(file, chosen, probabilities=probabilities),
-            )
+            counted = tally.watch(row for part in shown for row in part)
+            rows_told = _tell(counted) if verbose else counted
+            write_rows(rows_told, make_writer(file, chosen, probabilities=probabilities))
         if verbose:
             for name in listing.others:
                 say(f"skipped {name}: no image")
         if not quiet:
-            say(tally.summary(listing, target))
-            say(tally.next_step(inputs, model, target))
-        raise typer.Exit(tally.exit_code(strict))
+            say(tally.summary(len(listing.others), target))
+            if step := tally.next_step(inputs, region or [], model):
+                say(step)
+        raise typer.Exit(tally.exit_code(strict=strict))
+
+
+def _tell(rows: Iterable[Row]) -> Iterator[Row]:
+    """Say of each row that is not ok why, as it passes."""
+    for row in rows:
+        if row.reason:
+            page = f"page {row.page.number}" if row.page.number > 1 else ""
+            place = " ".join(part for part in (row.page.file, page, row.page.region) if part)
+            say(f"{row.status} {place}: {row.detail or row.reason}")
+        yield row
 
 
 def _output(form: Format | None, output: Path | None) -> tuple[str, Path | None]:
@@ -222,10 +232,14 @@ def _open_output(target: Path | None) -> Iterator[IO[bytes]]:
     try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    except BrokenPipeError as error:
+    except (OSError, OutputError) as error:
         # Python would complain once more when it flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputError("Whoever reads the output has stopped reading.") from error
+        if isinstance(error, BrokenPipeError):
+            raise OutputError("Whoever reads the output has stopped reading.") from error
+        if isinstance(error, OSError):
+            raise OutputError(f"Standard output cannot be written: {error.strerror}.") from error
+        raise
 
 
 def _progress(parts: Iterator[list[Row]], total: int, quiet: bool) -> Iterable[list[Row]]:
@@ -238,51 +252,6 @@ def _progress(parts: Iterator[list[Row]], total: int, quiet: bool) -> Iterable[l
     return shown
 
 
-class _Tally:
-    """Counts rows as they pass."""
-
-    def __init__(self, verbose: bool) -> None:
-        self.counts: Counter[str] = Counter()
-        self.first_doubt = ""
-        self.first_file = ""
-        self._verbose = verbose
-
-    def watch(self, rows: Iterable[Row]) -> Iterator[Row]:
-        for row in rows:
-            self.counts[row.status.value] += 1
-            self.first_file = self.first_file or row.page.file
-            if row.status.value == "review":
-                self.first_doubt = self.first_doubt or row.page.file
-            if self._verbose and row.reason:
-                place = f"{row.page.file} page {row.page.number}" if row.page.number > 1 else row.page.file
-                say(
-                    f"{row.status.value} {place}{row.page.region and ' ' + row.page.region}: {row.detail or row.reason}"
-                )
-            yield row
-
-    def summary(self, listing: Listing, target: Path | None) -> str:
-        parts = [f"{self.counts[status]:,} {status}" for status in ("ok", "review", "blank", "error")]
-        others = f"; {len(listing.others):,} other files skipped (-v names them)" if listing.others else ""
-        where = f" -> {target}" if target is not None else ""
-        return f"{sum(self.counts.values()):,} rows: {', '.join(parts)}{others}{where}"
-
-    def next_step(self, inputs: list[Path], model: str, target: Path | None) -> str:
-        file = self.first_doubt or self.first_file
-        roots = (given / file if given.is_dir() else given for given in inputs)
-        found = next((path for path in roots if path.exists()), Path(file))
-        quoted = f"'{found}'" if any(c in str(found) for c in " '&;()$") else str(found)
-        why = "see why it is in doubt" if self.first_doubt else "see how a picture is read"
-        return f"next: batchdigits inspect {quoted} --model {model}   # {why}"
-
-    def exit_code(self, strict: bool) -> ExitCode:
-        bad = self.counts["error"]
-        if strict:
-            bad += self.counts["review"] + self.counts["blank"]
-        if not bad:
-            return ExitCode.OK
-        return ExitCode.ALL_ERRORS if bad == sum(self.counts.values()) else ExitCode.SOME_ERRORS
-
-
 @app.command()
 def inspect(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture.")],
@@ -290,7 +259,11 @@ def inspect(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Where the PNG goes.", envvar="BATCHDIGITS_OUTPUT", show_default="NAME.inspect.png"
+            "--output",
+            "-o",
+            help="Where the PNG goes.",
+            envvar="BATCHDIGITS_INSPECT_OUTPUT",
+            show_default="NAME.inspect.png",
         ),
     ] = None,
     page: Annotated[int, typer.Option(min=1, help="Page of a TIFF.", envvar="BATCHDIGITS_PAGE")] = 1,
@@ -307,6 +280,10 @@ def inspect(
         from batchdigits.writers import atomic_file
 
         target = output or Path(f"{image.name}.inspect.png")
+        if target.suffix.lower() != ".png" and not target.is_dir():  # BATCHDIGITS_OUTPUT may be the rows of `classify`
+            raise UsageError(f"--output {target} is no .png, which the drawing is.")
+        if target.exists() and image.exists() and target.samefile(image):
+            raise UsageError(f"--output {target} is the picture itself.")
         classifier = load_model(find_model(model, models_dir))
         row, png = inspect_image(image, classifier, page=page, region=region)
         with atomic_file(target) as file:
@@ -371,7 +348,7 @@ def train(
 def models(
     models_dir: ModelsDirOption = None,
     form: Annotated[
-        TableFormat, typer.Option("--format", "-f", help="Format of the table.", envvar="BATCHDIGITS_FORMAT")
+        TableFormat, typer.Option("--format", "-f", help="Format of the table.", envvar="BATCHDIGITS_TABLE_FORMAT")
     ] = TableFormat.TABLE,
 ) -> None:
     """List the models found, with their measured scores."""

@@ -6,11 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def accuracy(predicted: NDArray[np.integer], truth: NDArray[np.integer]) -> float:
-    """Return the share that is right; NaN for none."""
-    return float(np.mean(predicted == truth)) if len(truth) else float("nan")
-
-
 def expected_calibration_error(confidence: NDArray[np.float64], correct: NDArray[np.bool_], *, bins: int = 15) -> float:
     """Return how far confidence is from the share that is right, on average.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import json
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -86,6 +88,11 @@ def _csv_cell(name: str, value: str | int | float | None) -> str:
     return guard(value) if isinstance(value, str) and name in _TEXT_COLUMNS else str(value)
 
 
+def _quote(cell: str) -> str:
+    """Quote a cell as RFC 4180 has it; Python's own writer leaves a lone CR bare before 3.13."""
+    return '"' + cell.replace('"', '""') + '"' if any(c in cell for c in ',"\r\n') else cell
+
+
 def read_csv(file: IO[str]) -> Iterator[dict[str, str]]:
     """Read a CSV of ours (opened with ``newline=""``): the cells of each row by column, guards removed."""
     for cells in csv.DictReader(file):
@@ -101,24 +108,31 @@ class RowWriter(Protocol):
     def finish(self) -> None:
         """Write what comes after the last row."""
 
+    def abandon(self) -> None:
+        """Let go of everything, without a further byte: there will be no last row."""
+
 
 class CsvWriter:
     """RFC 4180, UTF-8, LF."""
 
     def __init__(self, file: IO[bytes], *, probabilities: bool) -> None:
-        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-        self._csv = csv.writer(self._text, lineterminator="\n")
+        self._file = file
         self._probabilities = probabilities
-        self._csv.writerow(columns(probabilities=probabilities))
+        self._write(columns(probabilities=probabilities))
+
+    def _write(self, cells: Iterable[str]) -> None:
+        self._file.write((",".join(map(_quote, cells)) + "\n").encode("utf-8", "backslashreplace"))
 
     def write(self, row: Row) -> None:
         """Write one row."""
         cells = values(row, probabilities=self._probabilities)
-        self._csv.writerow([_csv_cell(name, value) for name, value in cells.items()])
+        self._write(_csv_cell(name, value) for name, value in cells.items())
 
     def finish(self) -> None:
-        """Let go of the file without closing it."""
-        self._text.detach()
+        """Nothing comes after the last row."""
+
+    def abandon(self) -> None:
+        """Nothing is held that would have to go."""
 
 
 class JsonlWriter:
@@ -131,10 +145,13 @@ class JsonlWriter:
     def write(self, row: Row) -> None:
         """Write one row."""
         text = json.dumps(values(row, probabilities=self._probabilities), ensure_ascii=False)
-        self._file.write(text.encode() + b"\n")
+        self._file.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def finish(self) -> None:
         """Nothing comes after the last row."""
+
+    def abandon(self) -> None:
+        """Nothing is held that would have to go."""
 
 
 class XlsxWriter:
@@ -143,7 +160,13 @@ class XlsxWriter:
     def __init__(self, file: IO[bytes], *, probabilities: bool) -> None:
         import xlsxwriter  # only those who ask for a workbook pay for its import
 
-        self._book = xlsxwriter.Workbook(file, {"constant_memory": True, "strings_to_formulas": False})
+        self._error: type[Exception] = xlsxwriter.exceptions.XlsxWriterException
+        self._file = file
+        self._workplace = tempfile.TemporaryDirectory(prefix="batchdigits.")
+        self._beside = Path(self._workplace.name, "book.xlsx")
+        options = {"constant_memory": True, "strings_to_formulas": False, "tmpdir": self._workplace.name}
+        self._book = xlsxwriter.Workbook(self._beside, options)
+        self._book.set_properties({"created": datetime(2000, 1, 1)})  # the same rows give the same bytes
         self._sheet = self._book.add_worksheet("predictions")
         self._probabilities = probabilities
         self._number = self._book.add_format({"num_format": "0.000000"})
@@ -168,8 +191,21 @@ class XlsxWriter:
         self._next += 1
 
     def finish(self) -> None:
-        """Write the workbook."""
-        self._book.close()
+        """Write the workbook: put together beside, since xlsxwriter seeks, and hides what a full disk says."""
+        try:
+            self._book.close()
+            with self._beside.open("rb") as book:
+                shutil.copyfileobj(book, self._file)
+        except self._error as error:
+            raise OutputError(f"The workbook cannot be written: {error}.") from error
+        finally:
+            self._workplace.cleanup()
+
+    def abandon(self) -> None:
+        """Close and remove the files it was being put together in."""
+        with contextlib.suppress(Exception):
+            self._book.close()
+        self._workplace.cleanup()
 
 
 _WRITERS: dict[str, Any] = {"csv": CsvWriter, "jsonl": JsonlWriter, "xlsx": XlsxWriter}
@@ -200,13 +236,17 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     OutputError
         If the file cannot be made, written or renamed.
     """
-    target = path.resolve()  # a link keeps pointing where it did
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        if target.is_dir():
+        target = path.resolve()  # a link keeps pointing where it did
+    except RuntimeError as error:  # Python before 3.13
+        raise OutputError(f"{path} cannot be written: it is a link that leads in a circle.") from error
+    # the name is cut, for beside it must not be too long either
+    beside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.tmp")
+    try:
+        if path.is_dir():
             raise OutputError(f"{path} is a folder. Give --output the path of a file.")
-        if target.exists() and not target.is_file():
-            with target.open("wb") as device:
+        if path.exists() and not path.is_file():  # /dev/stdout resolves to a name that nobody can open
+            with path.open("wb") as device:
                 yield device
             return
         with beside.open("xb") as file:
@@ -235,5 +275,8 @@ def write_rows(rows: Iterable[Row], writer: RowWriter) -> None:
         for row in rows:
             writer.write(row)
         writer.finish()
-    except OSError as error:
-        raise OutputError(f"The output cannot be written: {error.strerror or error}.") from error
+    except BaseException as error:
+        writer.abandon()
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            raise OutputError(f"The output cannot be written: {error.strerror or error}.") from error
+        raise

@@ -33,7 +33,7 @@ def cosine(a, b):
         fill=st.sampled_from([0, 128, 255]),
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_picture_breaks_the_pipeline(pixels):
     tiles = find_digit(Page(PageId("x"), pixels), SETTINGS)
     assert np.isfinite(tiles.pixels).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -92,7 +93,7 @@ def read_card(folder: Path) -> Card:
         values = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(f"{folder} holds no {CARD_FILE}: it is no model folder.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{folder / CARD_FILE} cannot be read: {error}. Train the model again.") from error
     found = values.get("format") if isinstance(values, dict) else None
     if isinstance(found, int) and found > CARD_FORMAT:
@@ -102,7 +103,12 @@ def read_card(folder: Path) -> Card:
     if found != CARD_FORMAT:
         raise ModelError(f"{folder / CARD_FILE} is damaged: no valid format number. Train the model again.")
     try:
-        imaging = ImagingSettings(**values.pop("imaging"))
+        settings = values.pop("imaging")
+        missing = {f.name for f in fields(ImagingSettings)} - set(settings)
+        if missing and settings.get("version") in (None, IMAGING_VERSION):
+            # a setting left out must not silently become this version's own
+            raise ValueError(f"its imaging settings lack {', '.join(sorted(missing))}")
+        imaging = ImagingSettings(**settings)
         card = Card(
             imaging=imaging,
             calibration=Calibration(**{key: float(value) for key, value in values.pop("calibration").items()}),
@@ -116,8 +122,14 @@ def read_card(folder: Path) -> Card:
             f"{folder} was trained with imaging version {imaging.version}, this is version {IMAGING_VERSION}. "
             f"Train it again: batchdigits train {card.name}"
         )
-    if card.calibration.temperature <= 0 or card.calibration.energy_scale <= 0:
-        raise ModelError(f"{folder / CARD_FILE} is damaged: temperature and energy_scale must be positive.")
+    numbers = {**asdict(card.imaging), **asdict(card.calibration), **asdict(card.thresholds)}
+    for name, value in numbers.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ModelError(f"{folder / CARD_FILE} is damaged: {name} is {value!r}. Train the model again.")
+        if value <= 0 and name in ("temperature", "energy_scale", "work_size", "min_work_size"):
+            raise ModelError(f"{folder / CARD_FILE} is damaged: {name} must be positive. Train the model again.")
+    if not isinstance(card.name, str) or not card.name.isprintable():
+        raise ModelError(f"{folder / CARD_FILE} is damaged: its name is {card.name!r}. Train the model again.")
     return card
 
 

@@ -35,6 +35,9 @@ class Session:
         self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shapes = [list(node.shape)[1:] for node in (*inputs, *outputs)]
+        fixed = [node.shape[0] for node in (*inputs, *outputs) if isinstance(node.shape[0], int)]
+        if any(size != BATCH for size in fixed):
+            raise ValueError(f"the graph takes batches of {fixed[0]}, expected any number")
         if shapes != [[28, 28], [10]] or inputs[0].type != "tensor(float)":
             raise ValueError(f"the graph's shapes are {shapes}, expected (N, 28, 28) float to (N, 10)")
         self._input = inputs[0].name
@@ -49,6 +52,8 @@ class Session:
             batch[len(part) :] = 0
             (result,) = self._session.run(None, {self._input: batch})
             out[start : start + len(part)] = result[: len(part)]
+        if not np.isfinite(out).all():
+            raise ModelError("The model's graph gives no finite numbers. Train the model again.")
         return out
 
 

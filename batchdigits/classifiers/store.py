@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
@@ -46,6 +46,13 @@ def find_all(models_dir: Path | None) -> Iterator[Path]:
         yield found[name]
 
 
+def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
+    try:
+        return kind(path)
+    except (OSError, ValueError):  # a name too long for a file
+        return False
+
+
 def find_model(model: str, models_dir: Path | None = None) -> Path:
     """Find a model by name, or take a folder as it is.
 
@@ -56,9 +63,9 @@ def find_model(model: str, models_dir: Path | None = None) -> Path:
     """
     if model == Path(model).name and model not in ("", ".", ".."):  # a plain name never reaches outside the search path
         for place in search_path(models_dir):
-            if (place / model / CARD_FILE).is_file():
+            if _is(place / model / CARD_FILE, Path.is_file):
                 return place / model
-    if Path(model).is_dir():
+    if _is(Path(model), Path.is_dir):
         return Path(model)
     if model in MODEL_NAMES:
         raise ModelError(f"The model {model!r} is not here. Train it: batchdigits train {model}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -99,9 +100,10 @@ def to_original(box: Box, work_shape: tuple[int, ...], page: Page) -> Box:
     """Translate a box at working size into the upright original's pixels, rounded outwards."""
     factor_x = page.pixels.shape[1] / work_shape[1] * page.scale[0]
     factor_y = page.pixels.shape[0] / work_shape[0] * page.scale[1]
+    # to a millionth first: 480 * (481 / 480) is a hair above 481, which would round to a pixel outside the page
     return Box(
-        int(np.floor(box.left * factor_x + page.origin[0])),
-        int(np.floor(box.top * factor_y + page.origin[1])),
-        int(np.ceil(box.right * factor_x + page.origin[0])),
-        int(np.ceil(box.bottom * factor_y + page.origin[1])),
+        math.floor(round(box.left * factor_x + page.origin[0], 6)),
+        math.floor(round(box.top * factor_y + page.origin[1], 6)),
+        math.ceil(round(box.right * factor_x + page.origin[0], 6)),
+        math.ceil(round(box.bottom * factor_y + page.origin[1], 6)),
     )

@@ -7,6 +7,7 @@ every format, walks the frames of a TIFF and lets a JPEG come out at a fraction 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from batchdigits.errors import PageError
 from batchdigits.types import Page, PageId
@@ -45,15 +46,53 @@ def read_pages(path: Path, name: str, *, reduce_to: int | None = None) -> Iterat
     first = PageId(name)
     try:
         with _open(path) as image:
-            frames = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
-            for number in range(1, frames + 1):
+            for number in itertools.count(1):
                 page_id = PageId(name, number)
                 try:
-                    yield _decode(image, page_id, reduce_to)
-                except PageError as error:
+                    if number > 1 and not _next_frame(image, number):
+                        break
+                    page: Page | tuple[PageId, PageError] = _decode(image, page_id, reduce_to)
+                except _ChainError as error:
                     yield page_id, error
+                    break
+                except PageError as error:
+                    page = page_id, error
+                yield page
     except PageError as error:
         yield first, error
+
+
+class _ChainError(PageError):
+    """A frame whose directory is damaged: nothing leads to those behind it."""
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[list[str]]:
+    """Keep Pillow's warnings from standard error; collect them."""
+    messages: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield messages
+        finally:
+            messages += [str(warning.message) for warning in caught]
+
+
+def _next_frame(image: Image.Image, number: int) -> bool:
+    """Go to a frame of a TIFF; return False behind the last one, and in any other format."""
+    if image.format != "TIFF":
+        return False
+    try:
+        with _told() as messages:
+            image.seek(number - 1)
+    except EOFError:
+        return False
+    except Exception as error:  # a decoder's complaints about a broken file have no common class
+        raise _ChainError("truncated", f"The frame's directory is damaged: {error}") from error
+    if any("Corrupt EXIF data" in message for message in messages):
+        # Pillow goes on, and libtiff, which cannot, would decode the frame before it once more
+        raise _ChainError("truncated", "The file ends inside the frame's directory.")
+    return True
 
 
 @contextlib.contextmanager
@@ -65,9 +104,7 @@ def _open(path: Path) -> Iterator[Image.Image]:
             if not head:
                 raise PageError("empty_file", "The file is empty (0 bytes).")
             file.seek(0)
-            with warnings.catch_warnings():
-                # a large picture is welcome; Pillow's own limit (179 megapixels) still stops a bomb
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with _told():  # a large picture is welcome; Pillow's own limit (179 megapixels) still stops a bomb
                 image = Image.open(file, formats=FORMATS)
             yield image
     except PageError:
@@ -92,16 +129,15 @@ def _open(path: Path) -> Iterator[Image.Image]:
 def _decode(image: Image.Image, page_id: PageId, reduce_to: int | None) -> Page:
     """Decode one frame, upright."""
     try:
-        if image.format == "TIFF":
-            image.seek(page_id.number - 1)
-        full_size = image.size
-        if reduce_to is not None and image.format in ("JPEG", "MPO"):  # MPO: several JPEGs, as some phones write
-            factor = reduce_to / max(full_size)
-            image.draft(None, (max(1, int(full_size[0] * factor)), max(1, int(full_size[1] * factor))))
-        decoded_size = image.size
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        upright = ImageOps.exif_transpose(image)
-        pixels = to_bgr(upright)
+        with _told():
+            full_size = image.size
+            if reduce_to is not None and image.format in ("JPEG", "MPO"):  # MPO: several JPEGs, as some phones write
+                factor = reduce_to / max(full_size)
+                image.draft(None, (max(1, int(full_size[0] * factor)), max(1, int(full_size[1] * factor))))
+            decoded_size = image.size
+            image.load()
+            orientation = _orientation(image)  # 1 for a TIFF, which Pillow turns as it loads
+            pixels = to_bgr(image.transpose(_TURNS[orientation]) if orientation in _TURNS else image)
     except (OSError, SyntaxError, EOFError) as error:  # Pillow says SyntaxError for a broken PNG
         raise PageError(
             "truncated" if "truncated" in str(error) else "unreadable", f"Damaged image: {error}"
@@ -113,6 +149,26 @@ def _decode(image: Image.Image, page_id: PageId, reduce_to: int | None) -> Page:
     scale = full_size[0] / decoded_size[0], full_size[1] / decoded_size[1]
     turned = orientation >= 5  # EXIF: 5 to 8 swap width and height
     return Page(page_id, pixels, scale=scale[::-1] if turned else scale)
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1 (upright) where EXIF is missing, damaged or senseless."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # broken EXIF has no common class either, and must not cost the picture
+        return 1
+    return found if isinstance(found, int) and found in _TURNS else 1
 
 
 def to_bgr(image: Image.Image) -> NDArray[np.uint8]:
@@ -140,10 +196,10 @@ def _to_8_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     brightest = float(levels.max())
     top = (
         1.0
-        if brightest <= 1.0
+        if brightest <= (1.5 if values.dtype.kind == "f" else 1.0)  # a resize overshoots white a little
         else next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if brightest < 2**bits), brightest)
     )
-    return np.asarray(np.rint(levels * (255 / top)), dtype=np.uint8)
+    return np.asarray(np.rint(np.minimum(levels / top, 1.0) * 255), dtype=np.uint8)
 
 
 def _flatten(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Region:
             value * side / 100 if percent else value
             for value, percent, side in zip(self.values, self.percent, full, strict=True)
         )
-        return Box(min(round(x), width), min(round(y), height), min(round(x + w), width), min(round(y + h), height))
+        return Box(round(min(x, width)), round(min(y, height)), round(min(x + w, width)), round(min(y + h, height)))
 
 
 def parse_region(text: str) -> Region:
@@ -37,6 +38,7 @@ def parse_region(text: str) -> Region:
     UsageError
         If the text is not of that form, or the region is empty.
     """
+    text = os.fsencode(text).decode("utf-8", "backslashreplace")  # as names of files that are not UTF-8
     name, equals, numbers = text.rpartition("=")
     parts = [_NUMBER.fullmatch(part) for part in numbers.split(",")]
     if len(parts) != 4 or None in parts or (equals and not name.strip()):

@@ -69,6 +69,21 @@ def _examine(path: Path, name: str) -> Source | None:
         return Source(path, name, "unreadable") if by_name else None
 
 
+def _place(path: Path) -> Path:
+    """Return the absolute path behind all links; a link that leads in a circle stays as it is."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: Python before 3.13 says so of a circle
+        return path.absolute()
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, a folder that may not be entered
+        return False
+
+
 def find_sources(inputs: Iterable[Path], *, skip: Collection[Path] = ()) -> Listing:
     """Find every image under the given folders and files.
 
@@ -90,12 +105,12 @@ def find_sources(inputs: Iterable[Path], *, skip: Collection[Path] = ()) -> List
     NoInputError
         If an input does not exist.
     """
-    unwanted = {path.resolve() for path in skip}
+    unwanted = {_place(path) for path in skip}
     sources: list[Source] = []
     others: list[str] = []
 
     def add(path: Path, name: str) -> None:
-        if path.name.endswith(OWN_SUFFIXES) or (unwanted and path.resolve() in unwanted):
+        if path.name.endswith(OWN_SUFFIXES) or (unwanted and _place(path) in unwanted):
             return
         source = _examine(path, name)
         if source is None:
@@ -104,7 +119,7 @@ def find_sources(inputs: Iterable[Path], *, skip: Collection[Path] = ()) -> List
             sources.append(source)
 
     for given in inputs:
-        if not given.exists():
+        if not _exists(given):
             raise NoInputError(f"{display_name(str(given))} does not exist. Check the path; quote it if it has spaces.")
         if not given.is_dir():
             add(given, display_name(given.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,14 +44,14 @@ def load_npz(path: Path) -> Dataset:
     """
     try:
         # numpy leaves a file open that it opened and could not read
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             missing = [key for key in _KEYS if key not in archive]
             if missing:
                 raise DataError(f"{path} has no {', '.join(missing)}. Expected the arrays {', '.join(_KEYS)}.")
             arrays = {key: archive[key] for key in _KEYS}
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist. Give --data the path of an mnist.npz.") from error
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, MemoryError) as error:
         raise DataError(f"{path} cannot be read as an .npz archive: {error}") from error
     return check_arrays(str(path), arrays)
 
@@ -89,6 +90,9 @@ def check_arrays(name: str, arrays: dict[str, NDArray[np.generic]]) -> Dataset:
     DataError
         Saying which array is wrong, and how.
     """
+    for key in _KEYS:
+        if not isinstance(arrays[key], np.ndarray):
+            raise DataError(f"{name}: {key} is no array.")
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if x.ndim != 3 or x.dtype != np.uint8 or min(x.shape[1:]) < 8:

@@ -32,6 +32,24 @@ def prove_equal(
     return difference
 
 
+def check_place(folder: Path) -> None:
+    """Make the folder that a model will be saved in, and try it: sooner told than after an hour of training.
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written.
+    """
+    if (folder.exists() or folder.is_symlink()) and not (folder / CARD_FILE).is_file():
+        raise OutputError(f"{folder} is there already, and is no model. Move it, or give another --models-dir.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"The model cannot be saved to {folder}: {error.strerror}.") from error
+
+
 def save_model(folder: Path, card: Card, weights: bytes) -> None:
     """Write a model folder beside its place, then move it there; an older one is replaced.
 
@@ -47,7 +65,11 @@ def save_model(folder: Path, card: Card, weights: bytes) -> None:
             new.mkdir()
             (new / WEIGHTS_FILE).write_bytes(weights)
             (new / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
-            if folder.exists():
+            if folder.exists() or folder.is_symlink():
+                if not (folder / CARD_FILE).is_file():
+                    raise OutputError(
+                        f"{folder} is there already, and is no model. Move it, or give another --models-dir."
+                    )
                 folder.rename(old)
             new.rename(folder)
     except OSError as error:

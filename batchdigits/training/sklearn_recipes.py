@@ -149,7 +149,9 @@ def _knn_graph(
     own = g.add("ReduceSum", g.add("Mul", points, points), g.constant(np.array([1])), keepdims=1)
     highest = g.add("ReduceMax", near, axes=[1], keepdims=1)
     votes = g.add("Exp", g.add("Sub", near, highest))
-    counted = g.add("MatMul", votes, g.constant(np.eye(10, dtype=np.float32)[classes]))
+    # whose vote is whose: a table that is worked out when the graph is loaded, which keeps the file small
+    is_digit = g.add("Equal", g.constant(classes[:, None].astype(np.int32)), g.constant(np.arange(10, dtype=np.int32)))
+    counted = g.add("MatMul", votes, g.add("Cast", is_digit, to=onnx.TensorProto.FLOAT))
     nearest = g.add("Sub", highest, g.add("Div", own, g.constant(np.array([bandwidth], np.float32))))
     tiny = g.constant(np.array([1e-30], np.float32))  # the logarithm of a digit without a vote stays finite
     return g.build(g.add("Add", g.add("Log", g.add("Add", counted, tiny)), nearest), 10)

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from batchdigits.classifiers.card import Card
+from batchdigits.classifiers.card import Card, Thresholds
 from batchdigits.classifiers.runner import BATCH, Session, calibrate
 from batchdigits.errors import ModelError
-from batchdigits.evaluation import accuracy, expected_calibration_error
+from batchdigits.evaluation import expected_calibration_error
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.training.calibration import choose_thresholds, fit_calibration
 from batchdigits.training.datasets import Dataset
-from batchdigits.training.export import prove_equal, save_model
+from batchdigits.training.export import check_place, prove_equal, save_model
 from batchdigits.training.tiles import LabelledTiles, distort_tiles, join, simulate_tiles, tile_pictures
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def train(
         If the folder cannot be written.
     """
     fit_recipe = recipe(name)
+    check_place(folder)
     settings = ImagingSettings()
     order = np.random.default_rng(seed).permutation(len(dataset.y_train))
     held, own = order[: len(order) // 6], order[len(order) // 6 :]
@@ -137,24 +139,15 @@ def train(
     unseen_tiles = join(held_digits, calibration_photos)
     calibration = fit_calibration(session.scores(unseen_tiles.pixels), unseen_tiles.labels)
 
-    def read(tiles: LabelledTiles) -> tuple[np.ndarray, np.ndarray]:
+    def read(tiles: LabelledTiles) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         scores = calibrate(session.scores(tiles.pixels), calibration)
         right = scores.probabilities.argmax(axis=1) == tiles.labels
         return scores.probabilities.max(axis=1) * scores.known, right
 
     thresholds = choose_thresholds(*read(calibration_photos))
-    scores = {"proof_difference": difference, "fit_seconds": round(seconds, 1), "tiles_per_second": _speed(session)}
     test = tile_pictures(dataset.x_test, dataset.y_test, settings, jobs=jobs)
-    for title, tiles in (("test", test), ("simulated", measured_photos)):
-        confidence, right = read(tiles)
-        accepted = confidence >= thresholds.review_below
-        scores |= {
-            f"{title}_count": len(tiles),
-            f"{title}_accuracy": accuracy(right, np.ones_like(right)),
-            f"{title}_ece": round(expected_calibration_error(confidence, right), 5),
-            f"{title}_ok_share": round(float(accepted.mean()), 5) if len(tiles) else float("nan"),
-            f"{title}_ok_accuracy": round(accuracy(right[accepted], np.ones_like(right[accepted])), 5),
-        }
+    scores = {"proof_difference": difference, "fit_seconds": round(seconds, 1), "tiles_per_second": _speed(session)}
+    scores |= _measure("test", *read(test), thresholds) | _measure("simulated", *read(measured_photos), thresholds)
     card = Card(
         name=name,
         recipe={"name": name, "seed": seed, "simulated": simulated, "distortion": _DISTORTION} | trained.parameters,
@@ -166,7 +159,9 @@ def train(
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         weights_bytes=len(weights),
         created=datetime.now(UTC).date().isoformat(),
-        libraries={name: version(name) for name in ("numpy", "scikit-learn", "opencv-python-headless", "onnx")},
+        libraries={
+            package: version(package) for package in ("numpy", "scikit-learn", "opencv-python-headless", "onnx")
+        },
         limits=_LIMITS,
     )
     save_model(folder, card, weights)
@@ -175,6 +170,21 @@ def train(
 
 def _part(tiles: LabelledTiles, where: slice) -> LabelledTiles:
     return LabelledTiles(tiles.pixels[where], tiles.labels[where])
+
+
+def _measure(
+    title: str, confidence: NDArray[np.float64], right: NDArray[np.bool_], thresholds: Thresholds
+) -> dict[str, float]:
+    """Return the scores of one set for the card; what an empty set would leave undefined is left out."""
+    accepted = confidence >= thresholds.review_below
+    scores: dict[str, float] = {f"{title}_count": len(right)}
+    if len(right):
+        scores[f"{title}_accuracy"] = round(float(right.mean()), 5)
+        scores[f"{title}_ece"] = round(expected_calibration_error(confidence, right), 5)
+        scores[f"{title}_ok_share"] = round(float(accepted.mean()), 5)
+    if accepted.any():
+        scores[f"{title}_ok_accuracy"] = round(float(right[accepted].mean()), 5)
+    return scores
 
 
 def _speed(session: Session, batches: int = 20) -> int:
