@@ -115,7 +115,7 @@ def available_cores() -> int:
 @app.command()
 def classify(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Folders (walked to the bottom) and image files.")
+        list[Path], typer.Argument(metavar="INPUT", help="Folders (walked to the bottom) and image files.")
     ],
     model: ModelOption = "knn",
     output: Annotated[
@@ -165,7 +165,7 @@ def classify(
         ),
     ] = False,
 ) -> None:
-    """Classify the one digit in each picture of folders; write a row per page."""
+    """Read the digit in each picture; write a row per page."""
     with exit_codes():
         from batchdigits.batch import classify_sources
         from batchdigits.classifiers.runner import load_model
@@ -272,7 +272,10 @@ def inspect(
     ] = None,
     models_dir: ModelsDirOption = None,
 ) -> None:
-    """Draw every step of the pipeline for one picture, and the ten probabilities, on one PNG."""
+    """Draw on one PNG how a picture is read.
+
+    Every step from photo to tile, and the ten probabilities.
+    """
     with exit_codes():
         from batchdigits.classifiers.runner import load_model
         from batchdigits.classifiers.store import find_model
@@ -316,7 +319,10 @@ def train(
     jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Train a model on MNIST and simulated photos, save it, print its measured scores."""
+    """Train a model, save it, print its scores.
+
+    It learns from MNIST, or the digits in --data, and from simulated photos.
+    """
     with exit_codes():
         from batchdigits.classifiers.store import MODEL_NAMES, user_models
 
@@ -351,7 +357,7 @@ def models(
         TableFormat, typer.Option("--format", "-f", help="Format of the table.", envvar="BATCHDIGITS_TABLE_FORMAT")
     ] = TableFormat.TABLE,
 ) -> None:
-    """List the models found, with their measured scores."""
+    """List the models and their measured scores."""
     with exit_codes():
         from batchdigits.report.model_table import describe, format_table
 

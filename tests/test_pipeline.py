@@ -92,6 +92,15 @@ def test_boxes_are_in_the_upright_originals_pixels():
     assert np.abs(np.subtract(half.boxes[0], (487, 609, 528, 910))).max() <= 6
 
 
+def test_a_one_from_edge_to_edge_is_read_with_a_doubt_and_an_empty_line_to_write_on_is_blank():
+    pixels = np.full((200, 120, 3), 230, np.uint8)
+    pixels[:, 55:63] = 40
+    assert find_digit(Page(PageId("x"), pixels), SETTINGS).notes == ("cut_off",)
+    field = np.full((120, 200, 3), 230, np.uint8)
+    field[90:94] = 40
+    assert find_digit(Page(PageId("x"), field), SETTINGS).boxes == ()
+
+
 def test_a_second_digit_is_noted():
     pixels = np.full((200, 300, 3), 230, np.uint8)
     cv2.putText(pixels, "4", (30, 150), cv2.FONT_HERSHEY_DUPLEX, 4, (20, 20, 20), 7)

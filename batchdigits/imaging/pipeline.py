@@ -31,7 +31,7 @@ class Steps:
     groups: tuple[Group, ...]  #: best candidate first
     digit: NDArray[np.float32]  #: soft ink of the best candidate, 0 to 1
     tile: NDArray[np.float32]  #: (28, 28), 0 paper, 1 ink
-    several: bool  #: a second candidate is as much a digit as the first
+    notes: tuple[str, ...]  #: what is in doubt: ``cut_off``, ``several_digits``
 
 
 def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
@@ -54,9 +54,12 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
     contrast = measured.ink
     marks = binarise(measured)
     lines = find_lines(sharpen_marks(contrast, marks, settings))
-    ink = sharpen_marks(contrast, remove_lines(marks, lines), settings)
-    labels, parts = find_parts(ink, contrast)
-    groups = group_parts(parts, labels, settings)
+    ink, labels, groups = _segment(contrast, remove_lines(marks, lines), settings)
+    # a lone upright line from edge to edge may be a ruling or a 1 cut out too tightly: that is for a person to say
+    cut_off = not groups and len(lines) == 1 and lines[0].vertical
+    if cut_off:
+        lines = ()
+        ink, labels, groups = _segment(contrast, marks, settings)
     if groups:
         mask = groups[0].mask(labels)
         # a line's soft rim must not come back with the digit's own
@@ -65,19 +68,19 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
         tile = make_tile(digit, settings)
     else:
         digit, tile = np.zeros_like(contrast), np.zeros((TILE, TILE), np.float32)
+    notes = ("cut_off",) * cut_off + ("several_digits",) * has_comparable(groups)
     return Steps(
-        work,
-        measured.light_on_dark,
-        measured.noise,
-        contrast,
-        marks,
-        lines,
-        ink,
-        tuple(groups),
-        digit,
-        tile,
-        has_comparable(groups),
+        work, measured.light_on_dark, measured.noise, contrast, marks, lines, ink, tuple(groups), digit, tile, notes
     )
+
+
+def _segment(
+    contrast: NDArray[np.float32], marks: NDArray[np.uint8], settings: ImagingSettings
+) -> tuple[NDArray[np.uint8], NDArray[np.int32], list[Group]]:
+    """Return the ink of the marks, its labelled parts, and the digit candidates among them."""
+    ink = sharpen_marks(contrast, marks, settings)
+    labels, parts = find_parts(ink, contrast)
+    return ink, labels, group_parts(parts, labels, settings)
 
 
 def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
@@ -92,8 +95,7 @@ def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
     if not steps.groups:
         return Tiles(page.id, (), np.zeros((0, TILE, TILE), np.float32))
     box = to_original(steps.groups[0].box, steps.work.shape, page)
-    notes = ("several_digits",) if steps.several else ()
-    return Tiles(page.id, (box,), steps.tile[None], notes)
+    return Tiles(page.id, (box,), steps.tile[None], steps.notes)
 
 
 def to_original(box: Box, work_shape: tuple[int, ...], page: Page) -> Box:

@@ -146,7 +146,8 @@ def _knn_graph(
     products = g.add("MatMul", points, g.constant(centres.T * np.float32(2 / bandwidth)))
     lengths = (centres.astype(np.float64) ** 2).sum(axis=1) / bandwidth
     near = g.add("Sub", products, g.constant(lengths.astype(np.float32)))
-    own = g.add("ReduceSum", g.add("Mul", points, points), g.constant(np.array([1])), keepdims=1)
+    # a product with ones, not ReduceSum, whose rounding depends on where in memory a row begins
+    own = g.add("MatMul", g.add("Mul", points, points), g.constant(np.ones((centres.shape[1], 1), np.float32)))
     highest = g.add("ReduceMax", near, axes=[1], keepdims=1)
     votes = g.add("Exp", g.add("Sub", near, highest))
     # whose vote is whose: a table that is worked out when the graph is loaded, which keeps the file small
