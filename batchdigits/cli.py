@@ -169,7 +169,6 @@ def classify(
     with exit_codes():
         from batchdigits.batch import classify_sources
         from batchdigits.classifiers.runner import load_model
-        from batchdigits.classifiers.store import find_model
         from batchdigits.sources.regions import parse_regions
         from batchdigits.sources.walk import display_name, find_sources
         from batchdigits.summary import Tally
@@ -177,8 +176,7 @@ def classify(
 
         regions = parse_regions(region or [])
         chosen, target = _output(form, output)
-        folder = find_model(model, models_dir)
-        classifier = load_model(folder)
+        classifier = load_model(model, models_dir)
         listing = find_sources(inputs, skip=() if target is None else (target,))
         if not listing.sources:
             others = f" ({len(listing.others)} other files)" if listing.others else ""
@@ -278,7 +276,6 @@ def inspect(
     """
     with exit_codes():
         from batchdigits.classifiers.runner import load_model
-        from batchdigits.classifiers.store import find_model
         from batchdigits.report.inspection import inspect_image
         from batchdigits.writers import atomic_file
 
@@ -287,7 +284,7 @@ def inspect(
             raise UsageError(f"--output {target} is no .png, which the drawing is.")
         if target.exists() and image.exists() and target.samefile(image):
             raise UsageError(f"--output {target} is the picture itself.")
-        classifier = load_model(find_model(model, models_dir))
+        classifier = load_model(model, models_dir)
         row, png = inspect_image(image, classifier, page=page, region=region)
         with atomic_file(target) as file:
             file.write(png)

@@ -13,6 +13,7 @@ from conftest import SAMPLES
 from typer.testing import CliRunner
 
 from batchdigits import __version__
+from batchdigits.classifiers.store import DEFAULT_MODEL
 from batchdigits.cli import app
 from batchdigits.writers import COLUMNS, PROBABILITY_COLUMNS
 
@@ -173,6 +174,10 @@ def test_models_lists_what_is_there():
     assert model["name"] == "knn"
     assert model["test_accuracy"] >= 0.985
     assert run("models", "--format", "md").stdout.startswith("| model |")
+
+
+def test_the_command_line_and_the_library_use_the_same_model_by_default():
+    assert f"default: {DEFAULT_MODEL}]" in " ".join(run("classify", "--help").stdout.split())
 
 
 def test_version():
