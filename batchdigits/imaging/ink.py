@@ -53,7 +53,7 @@ def resize_to_work(pixels: Image, settings: ImagingSettings) -> Image:
     return np.asarray(resized, dtype=np.uint8)
 
 
-def estimate_background(pixels: Image, window: float, at_most: int) -> Image:
+def estimate_background(pixels: Image, window: float, at_most: int, *, mirror: bool = False) -> Image:
     """Estimate the paper without the ink: the median of a window wider than any stroke.
 
     Parameters
@@ -64,6 +64,9 @@ def estimate_background(pixels: Image, window: float, at_most: int) -> Image:
         Side of the window as a share of the long side. Strokes thinner than half of it vanish, and so do shadows.
     at_most : int
         The median is taken of a copy with at most this long side; light changes slowly.
+    mirror : bool
+        Continue the picture beyond its rim mirrored, so that a thin dark frame stays thin, instead of repeating its
+        last pixels, which follows a falling light better.
 
     Returns
     -------
@@ -78,8 +81,10 @@ def estimate_background(pixels: Image, window: float, at_most: int) -> Image:
     factor = min(1.0, at_most / max(height, width))
     small_size = (max(1, round(width * factor)), max(1, round(height * factor)))
     small = cv2.resize(pixels, small_size, interpolation=cv2.INTER_AREA)
-    side = max(3, round(max(small_size) * window)) | 1
-    median = cv2.medianBlur(small, min(side, 255))
+    side = min(max(3, round(max(small_size) * window)) | 1, 255)
+    pad = side // 2 if mirror else 0
+    padded = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_REFLECT)
+    median = cv2.medianBlur(padded, side)[pad : pad + small.shape[0], pad : pad + small.shape[1]]
     return np.asarray(cv2.resize(median, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
@@ -161,11 +166,10 @@ def measure_contrast(pixels: Image, settings: ImagingSettings) -> Contrast:
     Contrast
         Of the same height and width.
     """
-    rough = estimate_background(pixels, window=0.55, at_most=160)
-    light_on_dark = is_light_on_dark(pixels, rough)
+    light_on_dark = is_light_on_dark(pixels, estimate_background(pixels, window=0.55, at_most=160, mirror=True))
     if light_on_dark:
-        pixels, rough = 255 - pixels, 255 - rough
-    rough = _not_ink(rough)
+        pixels = 255 - pixels
+    rough = _not_ink(estimate_background(pixels, window=0.55, at_most=160))
     limit = least_contrast(rough, noise_level(pixels, rough), settings)
     marks = (ink_contrast(pixels, rough) > limit).astype(np.uint8)
     reach = max(3, max(marks.shape) // 80) | 1

@@ -145,10 +145,12 @@ def _anchored(line: Line, others: list[Line], shape: tuple[int, int]) -> bool:
         if min(position, extent - 1 - position, across, breadth - 1 - across) <= margin:
             return True
         for other in others:
-            # the other line's own axis is this line's across
-            if other.vertical != line.vertical and other.start - margin <= across <= other.stop - 1 + margin:
+            # the other line's own axis is this line's across; a pen's stroke may end at a ruling, but is seldom so thin
+            alike = abs(other.thickness - line.thickness) <= 2 + 0.5 * min(other.thickness, line.thickness)
+            reaches = other.start - margin <= across <= other.stop - 1 + margin
+            if other.vertical != line.vertical and alike and reaches:
                 at = min(max(across - other.start, 0), len(other.centre) - 1)
-                if abs(int(other.centre[at]) - position) <= margin + other.thickness:
+                if abs(int(other.centre[at]) - position) <= max(3.0, 0.012 * extent) + other.thickness:
                     return True
         return False
 
@@ -158,18 +160,20 @@ def _anchored(line: Line, others: list[Line], shape: tuple[int, int]) -> bool:
     return ends == 2 or (ends == 1 and hugs and len(line.centre) >= 0.6 * extent)
 
 
-def find_lines(mask: Mask) -> tuple[Line, ...]:
+def find_lines(mask: Mask, known: tuple[Line, ...] = ()) -> tuple[Line, ...]:
     """Find rulings and printed borders.
 
     Parameters
     ----------
     mask : (H, W) ndarray of uint8
         0 paper, 255 marks.
+    known : tuple of Line
+        Lines found before, no longer in the mask, which others may still end at.
 
     Returns
     -------
     tuple of Line
-        Lines that are at least 0.3 of the picture long, within ten degrees of its axes, and anchored at both ends.
+        New lines that are at least 0.3 of the picture long, within ten degrees of its axes, and anchored at both ends.
         Empty for a mask without any: a normal answer.
     """
     if min(mask.shape) < 16:
@@ -177,7 +181,7 @@ def find_lines(mask: Mask) -> tuple[Line, ...]:
     lines = _find_horizontal(mask, vertical=False) + _find_horizontal(np.ascontiguousarray(mask.T), vertical=True)
     shape = mask.shape[0], mask.shape[1]
     while True:
-        kept = [line for line in lines if _anchored(line, lines, shape)]
+        kept = [line for line in lines if _anchored(line, [*lines, *known], shape)]
         if len(kept) == len(lines):
             return tuple(kept)
         lines = kept

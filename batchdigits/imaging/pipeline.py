@@ -53,8 +53,8 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
     measured = measure_contrast(work, settings)
     contrast = measured.ink
     marks = binarise(measured)
-    lines = find_lines(sharpen_marks(contrast, marks, settings))
-    ink, labels, groups = _segment(contrast, remove_lines(marks, lines), settings)
+    lines, cleared = _clear_lines(contrast, marks, settings)
+    ink, labels, groups = _segment(contrast, cleared, settings)
     # a lone upright line from edge to edge may be a ruling or a 1 cut out too tightly: that is for a person to say
     cut_off = not groups and len(lines) == 1 and lines[0].vertical
     if cut_off:
@@ -68,10 +68,33 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
         tile = make_tile(digit, settings)
     else:
         digit, tile = np.zeros_like(contrast), np.zeros((TILE, TILE), np.float32)
+    cut_off = cut_off or (bool(groups) and _touches_edge(groups[0].box, ink.shape))
     notes = ("cut_off",) * cut_off + ("several_digits",) * has_comparable(groups)
     return Steps(
         work, measured.light_on_dark, measured.noise, contrast, marks, lines, ink, tuple(groups), digit, tile, notes
     )
+
+
+def _clear_lines(
+    contrast: NDArray[np.float32], marks: NDArray[np.uint8], settings: ImagingSettings
+) -> tuple[tuple[Line, ...], NDArray[np.uint8]]:
+    """Find and remove rulings until there are no more.
+
+    A pale ruling that is joined to something bolder shows only once that is gone.
+    """
+    lines: tuple[Line, ...] = ()
+    for _ in range(3):
+        found = find_lines(sharpen_marks(contrast, marks, settings), lines)
+        if not found:
+            break
+        lines += found
+        marks = remove_lines(marks, found)
+    return lines, marks
+
+
+def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
+    """Tell whether ink runs to the picture's edge: some of it may lie outside."""
+    return box.left == 0 or box.top == 0 or box.right == shape[1] or box.bottom == shape[0]
 
 
 def _segment(
