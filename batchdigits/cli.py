@@ -313,7 +313,17 @@ def train(
             envvar="BATCHDIGITS_SIMULATED",
         ),
     ] = 20_000,
-    jobs: JobsOption = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Processes that prepare pictures. The model is the same for any number.",
+            envvar="BATCHDIGITS_JOBS",
+            show_default="all cores",
+        ),
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Train a model, save it, print its scores.

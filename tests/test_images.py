@@ -738,3 +738,11 @@ def test_any_values_give_a_picture(array):
 def test_what_is_no_picture_is_refused(array):
     with pytest.raises(ValueError, match="is no picture"):
         picture_from_array(array)
+
+
+def test_a_pdf_called_jpg_is_told_for_what_it_is(tmp_path):
+    path = tmp_path / "scan.jpg"
+    path.write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
+    ((page, error),) = read_pages(path, "scan.jpg")
+    assert (page.file, error.reason) == ("scan.jpg", "unsupported_format")
+    assert "PDF" in error.detail

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from batchdigits.imaging.pipeline import find_digit, trace
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.training.simulator import simulate_photo
+from batchdigits.training.simulator import draw_skeleton, simulate_photo
 from batchdigits.types import Page, PageId
 
 SETTINGS = ImagingSettings()
@@ -99,6 +99,50 @@ def test_a_one_from_edge_to_edge_is_read_with_a_doubt_and_an_empty_line_to_write
     field = np.full((120, 200, 3), 230, np.uint8)
     field[90:94] = 40
     assert find_digit(Page(PageId("x"), field), SETTINGS).boxes == ()
+
+
+def lined_paper(height=500, width=400):
+    pixels = np.full((height, width, 3), 250, np.uint8)
+    pixels[30::45] = (220, 180, 150)
+    pixels[31::45] = (220, 180, 150)
+    pixels[:, 60:62] = (130, 130, 220)
+    return pixels
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("digit", [1, 2, 4, 7])
+def test_pale_rulings_and_a_margin_go_whatever_digit_is_on_them(digit, seed):
+    rng = np.random.default_rng(seed)
+    strokes = [np.rint(s * (90, 125) + (150, 140)).astype(np.int32) for s in draw_skeleton(digit, rng)]
+    clean, lined = np.full((500, 400, 3), 250, np.uint8), lined_paper()
+    for pixels in (clean, lined):
+        cv2.polylines(pixels, strokes, False, (90, 50, 30), 8)
+    tiles = find_digit(Page(PageId("x"), lined), SETTINGS)
+    assert tiles.notes == ()
+    assert cosine(tiles.pixels[0], trace(clean, SETTINGS).tile) > 0.95
+
+
+def test_a_one_between_two_rulings_is_no_ruling():
+    pixels = lined_paper()
+    pixels[121:256, 200:208] = (90, 50, 30)  # from one ruling to another
+    assert find_digit(Page(PageId("x"), pixels), SETTINGS).boxes[0].height > 100
+
+
+def test_a_frame_around_the_picture_is_no_dark_ground():
+    pixels = np.full((130, 100, 3), 240, np.uint8)
+    cv2.putText(pixels, "7", (25, 105), cv2.FONT_HERSHEY_DUPLEX, 3, (30, 30, 30), 5)
+    bare = trace(pixels, SETTINGS)
+    cv2.rectangle(pixels, (0, 0), (99, 129), (20, 20, 20), 4)
+    framed = trace(pixels, SETTINGS)
+    assert not framed.light_on_dark
+    assert cosine(framed.tile, bare.tile) > 0.95
+
+
+def test_ink_at_the_edge_may_not_be_all():
+    pixels = np.full((200, 200, 3), 230, np.uint8)
+    cv2.putText(pixels, "9", (60, 160), cv2.FONT_HERSHEY_DUPLEX, 4, (20, 20, 20), 7)
+    assert find_digit(Page(PageId("x"), pixels), SETTINGS).notes == ()
+    assert find_digit(Page(PageId("x"), pixels[:130]), SETTINGS).notes == ("cut_off",)
 
 
 def test_a_second_digit_is_noted():

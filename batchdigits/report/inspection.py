@@ -190,6 +190,10 @@ def _draw_bars(draw: ImageDraw.ImageDraw, row: Row, left: int, top: int) -> None
     """Draw the ten probabilities as bars."""
     draw.text((left, top + 4), "6  Probabilities", _INK, ImageFont.load_default(16))
     draw.text((left + _PANEL, top + 7), row.model, _PALE, ImageFont.load_default(13), anchor="ra")
+    if row.digits:
+        known = row.confidence / max(max(row.digits[0].probabilities), 1e-9)
+        note = f"if it is a digit at all: {known:.1%}"
+        draw.text((left + _PANEL, top + _PANEL + 32), note, _PALE, ImageFont.load_default(13), anchor="ra")
     probabilities: Sequence[float] = row.digits[0].probabilities if row.digits else (0.0,) * 10
     step = _PANEL / 10
     for digit, probability in enumerate(probabilities):

@@ -116,8 +116,12 @@ def _open(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise PageError("too_large", f"The picture is too large: {error}") from error
     except UnidentifiedImageError as error:
+        detail = ""
         if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
             detail = "HEIC cannot be read yet. Export as JPEG (iPhone: Settings, Camera, Formats, Most Compatible)."
+        elif head.startswith(b"%PDF"):
+            detail = "It is a PDF, which cannot be read yet. Export its pages as TIFF or PNG."
+        if detail:
             raise PageError("unsupported_format", detail) from error
         raise PageError(
             "unreadable", "The file has an image's name or first bytes, but is no readable image."
