@@ -107,7 +107,7 @@ def draw_steps(steps: Steps, row: Row, title: str) -> bytes:
     canvas = Image.new("RGB", (width, height), _GROUND)
     draw = ImageDraw.Draw(canvas)
     draw.text((_GAP, 16), title, _INK, ImageFont.load_default(20))
-    verdict = f"{row.prediction or 'no digit'}   {row.confidence:.1%}   {row.status.value}"
+    verdict = f"{row.prediction or 'no digit'}   {row.confidence:.2%}   {row.status.value}"
     verdict += f": {row.reason.replace('_', ' ')}" if row.reason else ""
     draw.text((width - _GAP, 16), verdict, _COLOURS[row.status], ImageFont.load_default(22), anchor="ra")
     for number, (picture, heading, note) in enumerate(panels):
@@ -192,7 +192,7 @@ def _draw_bars(draw: ImageDraw.ImageDraw, row: Row, left: int, top: int) -> None
     draw.text((left + _PANEL, top + 7), row.model, _PALE, ImageFont.load_default(13), anchor="ra")
     if row.digits:
         known = row.confidence / max(max(row.digits[0].probabilities), 1e-9)
-        note = f"if it is a digit at all: {known:.1%}"
+        note = f"chance that it is a digit: {known:.2%}"
         draw.text((left + _PANEL, top + _PANEL + 32), note, _PALE, ImageFont.load_default(13), anchor="ra")
     probabilities: Sequence[float] = row.digits[0].probabilities if row.digits else (0.0,) * 10
     step = _PANEL / 10
