@@ -20,7 +20,7 @@ from batchdigits.errors import PageError
 from batchdigits.imaging.pipeline import find_digit
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.reading import failed, read_digit
-from batchdigits.sources.images import crop_page, picture_from_array, read_pages
+from batchdigits.sources.images import cut_region, picture_from_array, read_pages
 from batchdigits.sources.regions import Region, parse_regions
 from batchdigits.sources.walk import Source, find_sources
 from batchdigits.types import Page, PageId, Row, Tiles
@@ -77,12 +77,10 @@ def _fail_everywhere(page: PageId, error: PageError, regions: Sequence[Region]) 
 
 
 def _read_region(page: Page, region: Region, settings: ImagingSettings) -> Tiles | Failure:
-    height, width = page.pixels.shape[:2]
-    box = region.on_page(width, height)
-    if box.width <= 0 or box.height <= 0:
-        detail = f"The region lies outside the page ({width} x {height} pixels)."
-        return Failure(page.id._replace(region=region.name), PageError("region_outside", detail))
-    return _image(crop_page(page, *box, region.name), settings)
+    try:
+        return _image(cut_region(page, region), settings)
+    except PageError as error:
+        return Failure(page.id._replace(region=region.name), error)
 
 
 def _image(page: Page, settings: ImagingSettings) -> Tiles | Failure:

@@ -34,7 +34,6 @@ COLUMNS = (
     "model",
 )
 PROBABILITY_COLUMNS = tuple(f"p{digit}" for digit in range(10))
-FORMATS = ("csv", "jsonl", "xlsx")
 
 _TEXT_COLUMNS = frozenset(("file", "region", "prediction", "status", "reason", "second", "model"))
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
@@ -220,7 +219,7 @@ def make_writer(file: IO[bytes], form: str, *, probabilities: bool = False) -> R
         If there is no such format.
     """
     if form not in _WRITERS:
-        raise UsageError(f"There is no format {form!r}. Formats: {', '.join(FORMATS)}.")
+        raise UsageError(f"There is no format {form!r}. Formats: {', '.join(_WRITERS)}.")
     writer: RowWriter = _WRITERS[form](file, probabilities=probabilities)
     return writer
 

@@ -53,13 +53,13 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
     measured = measure_contrast(work, settings)
     contrast = measured.ink
     marks = binarise(measured)
-    lines, cleared = _clear_lines(contrast, marks, settings)
-    ink, labels, groups = _segment(contrast, cleared, settings)
+    lines, ink = _clear_lines(contrast, marks, settings)
+    labels, groups = _segment(contrast, ink, settings)
     # a lone upright line from edge to edge may be a ruling or a 1 cut out too tightly: that is for a person to say
     cut_off = not groups and len(lines) == 1 and lines[0].vertical
     if cut_off:
-        lines = ()
-        ink, labels, groups = _segment(contrast, marks, settings)
+        lines, ink = (), sharpen_marks(contrast, marks, settings)
+        labels, groups = _segment(contrast, ink, settings)
     if groups:
         mask = groups[0].mask(labels)
         # a line's soft rim must not come back with the digit's own
@@ -78,18 +78,20 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
 def _clear_lines(
     contrast: NDArray[np.float32], marks: NDArray[np.uint8], settings: ImagingSettings
 ) -> tuple[tuple[Line, ...], NDArray[np.uint8]]:
-    """Find and remove rulings until there are no more.
+    """Find and remove rulings until there are no more; return them, and the ink that is left.
 
     A pale ruling that is joined to something bolder shows only once that is gone.
     """
     lines: tuple[Line, ...] = ()
+    ink = sharpen_marks(contrast, marks, settings)
     for _ in range(3):
-        found = find_lines(sharpen_marks(contrast, marks, settings), lines)
+        found = find_lines(ink, lines)
         if not found:
             break
         lines += found
         marks = remove_lines(marks, found)
-    return lines, marks
+        ink = sharpen_marks(contrast, marks, settings)
+    return lines, ink
 
 
 def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
@@ -98,12 +100,11 @@ def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
 
 
 def _segment(
-    contrast: NDArray[np.float32], marks: NDArray[np.uint8], settings: ImagingSettings
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], list[Group]]:
-    """Return the ink of the marks, its labelled parts, and the digit candidates among them."""
-    ink = sharpen_marks(contrast, marks, settings)
+    contrast: NDArray[np.float32], ink: NDArray[np.uint8], settings: ImagingSettings
+) -> tuple[NDArray[np.int32], list[Group]]:
+    """Return the labelled parts of the ink, and the digit candidates among them."""
     labels, parts = find_parts(ink, contrast)
-    return ink, labels, group_parts(parts, labels, settings)
+    return labels, group_parts(parts, labels, settings)
 
 
 def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
@@ -114,7 +115,11 @@ def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
     Tiles
         One tile, or none for a page without ink: a normal answer, not an error.
     """
-    steps = trace(page.pixels, settings)
+    return tiles_of(trace(page.pixels, settings), page)
+
+
+def tiles_of(steps: Steps, page: Page) -> Tiles:
+    """Return what `find_digit` does, from the steps of the page."""
     if not steps.groups:
         return Tiles(page.id, (), np.zeros((0, TILE, TILE), np.float32))
     box = to_original(steps.groups[0].box, steps.work.shape, page)

@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from batchdigits.batch import rows_of
 from batchdigits.classifiers.runner import Classifier
-from batchdigits.errors import NoInputError
-from batchdigits.imaging.pipeline import Steps, find_digit, trace
-from batchdigits.sources.images import crop_page, read_pages
+from batchdigits.errors import NoInputError, PageError
+from batchdigits.imaging.pipeline import Steps, tiles_of, trace
+from batchdigits.sources.images import cut_region, read_pages
 from batchdigits.sources.regions import parse_region
 from batchdigits.types import Page, Row, Status
 
@@ -66,13 +66,13 @@ def inspect_image(path: Path, classifier: Classifier, *, page: int = 1, region: 
     settings = classifier.card.imaging
     found = _find_page(path, page, None if region else settings.work_size * 3 // 2)
     if region:
-        wanted = parse_region(region)
-        box = wanted.on_page(found.pixels.shape[1], found.pixels.shape[0])
-        if box.width <= 0 or box.height <= 0:
-            raise NoInputError(f"The region {region} lies outside the page.")
-        found = crop_page(found, *box, wanted.name)
-    (rows,) = rows_of([[find_digit(found, settings)]], classifier)
-    return rows[0], draw_steps(trace(found.pixels, settings), rows[0], path.name)
+        try:
+            found = cut_region(found, parse_region(region))
+        except PageError as error:
+            raise NoInputError(f"{path}: {error.detail}") from error
+    steps = trace(found.pixels, settings)
+    (rows,) = rows_of([[tiles_of(steps, found)]], classifier)
+    return rows[0], draw_steps(steps, rows[0], path.name)
 
 
 def _find_page(path: Path, number: int, reduce_to: int | None) -> Page:

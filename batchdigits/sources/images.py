@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from batchdigits.errors import PageError
+from batchdigits.sources.regions import Region
 from batchdigits.types import Page, PageId
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF")
@@ -236,6 +237,21 @@ def picture_from_array(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if channels == 4:
         return _flatten(picture)
     return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+
+
+def cut_region(page: Page, region: Region) -> Page:
+    """Return a region of a page.
+
+    Raises
+    ------
+    PageError
+        If it lies outside.
+    """
+    height, width = page.pixels.shape[:2]
+    box = region.on_page(width, height)
+    if box.width <= 0 or box.height <= 0:
+        raise PageError("region_outside", f"The region lies outside the page ({width} x {height} pixels).")
+    return crop_page(page, *box, region.name)
 
 
 def crop_page(page: Page, left: int, top: int, right: int, bottom: int, region: str) -> Page:

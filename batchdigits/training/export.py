@@ -32,6 +32,15 @@ def prove_equal(
     return difference
 
 
+def _holds_model(folder: Path) -> bool:
+    """Tell whether a model is there to be replaced; anything else in its place is an `OutputError`."""
+    if not (folder.exists() or folder.is_symlink()):
+        return False
+    if not (folder / CARD_FILE).is_file():
+        raise OutputError(f"{folder} is there already, and is no model. Move it, or give another --models-dir.")
+    return True
+
+
 def check_place(folder: Path) -> None:
     """Make the folder that a model will be saved in, and try it: sooner told than after an hour of training.
 
@@ -40,8 +49,7 @@ def check_place(folder: Path) -> None:
     OutputError
         If the place cannot be written.
     """
-    if (folder.exists() or folder.is_symlink()) and not (folder / CARD_FILE).is_file():
-        raise OutputError(f"{folder} is there already, and is no model. Move it, or give another --models-dir.")
+    _holds_model(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent):
@@ -65,11 +73,7 @@ def save_model(folder: Path, card: Card, weights: bytes) -> None:
             new.mkdir()
             (new / WEIGHTS_FILE).write_bytes(weights)
             (new / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
-            if folder.exists() or folder.is_symlink():
-                if not (folder / CARD_FILE).is_file():
-                    raise OutputError(
-                        f"{folder} is there already, and is no model. Move it, or give another --models-dir."
-                    )
+            if _holds_model(folder):
                 folder.rename(old)
             new.rename(folder)
     except OSError as error:
