@@ -58,7 +58,7 @@ def read_source(source: Source, settings: ImagingSettings, regions: Sequence[Reg
         detail = f"Cannot be opened ({source.problem.replace('_', ' ')})."
         return _fail_everywhere(PageId(source.name), PageError(source.problem, detail), regions)
     # a region may be a small part of its page: only the whole page may be decoded at reduced size
-    reduce_to = None if regions else settings.work_size * 3 // 2
+    reduce_to = None if regions else settings.decode_size
     results: list[Tiles | Failure] = []
     for page in read_pages(source.path, source.name, reduce_to=reduce_to):
         if not isinstance(page, Page):

@@ -24,6 +24,11 @@ class ImagingSettings:
     max_slant: float = 0.7  #: deskewing shears by at most this, pixels across per pixel down
     join_gap: float = 0.22  #: parts nearer than this share of the digit's size belong to it
 
+    @property
+    def decode_size(self) -> int:
+        """Long side that a decoded page keeps at least, where its file can be decoded smaller."""
+        return self.work_size * 3 // 2
+
     def to_dict(self) -> dict[str, float]:
         """Return plain values for the card."""
         return asdict(self)

@@ -64,7 +64,7 @@ def inspect_image(path: Path, classifier: Classifier, *, page: int = 1, region: 
         If there is no such file or page, or it cannot be read.
     """
     settings = classifier.card.imaging
-    found = _find_page(path, page, None if region else settings.work_size * 3 // 2)
+    found = _find_page(path, page, None if region else settings.decode_size)
     if region:
         try:
             found = cut_region(found, parse_region(region))
