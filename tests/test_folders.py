@@ -83,7 +83,27 @@ def test_tiles_are_those_that_classify_makes(full, loaded):
     assert {tile.tobytes(): int(label) for tile, label in zip(tiles, labels, strict=True)} == made
 
 
+def test_a_large_photo_too_is_decoded_as_classify_does(photos, tmp_path):
+    (tmp_path / "8").mkdir()
+    photos[8][0].resize((2600, 2800)).save(tmp_path / "8" / "large.jpg")
+    dataset, _ = load(tmp_path, fewest=0)
+    (source,) = find_sources([tmp_path]).sources
+    assert (dataset.tiles_train == read_source(source, SETTINGS)[0].pixels).all()
+
+
+def test_a_sixth_is_rounded_down(photos, tmp_path):
+    for digit, count in ((0, 5), (3, 11), (4, 12)):
+        (tmp_path / str(digit)).mkdir()
+        for number, photo in enumerate(photos[digit][:count]):
+            photo.save(tmp_path / str(digit) / f"{number}.png")
+    dataset, _ = load(tmp_path, fewest=0)
+    assert np.bincount(dataset.y_test).tolist() == [0, 0, 0, 1, 2]
+
+
 def test_the_same_for_any_number_of_jobs_and_another_seed_tests_on_others(full, loaded, monkeypatch):
+    from joblib import Parallel, delayed
+
+    Parallel(n_jobs=2)(delayed(os.getpid)() for _ in range(2))  # processes that know another working folder
     monkeypatch.chdir(full.parent)
     again, _ = load(type(full)("mine"), fewest=EACH, jobs=2)
     for field in ("x_train", "y_train", "x_test", "y_test", "tiles_train", "tiles_test"):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,8 +236,9 @@ def load_npz(path: Path) -> Dataset:
             arrays = {key: archive[key] for key in _KEYS}
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist. Give --data an .npz, or a folder with a folder per digit.") from error
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, MemoryError, RuntimeError) as error:
-        # RuntimeError: zipfile says so of an encrypted member, or one compressed in a way it does not know
+    except DataError:
+        raise
+    except Exception as error:  # what zipfile and numpy say of a damaged archive has no common class
         raise DataError(f"{path} cannot be read as an .npz archive: {error}") from error
     return check_arrays(str(path), arrays)
 
