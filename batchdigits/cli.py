@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Annotated, NoReturn
+from typing import IO, TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -22,6 +22,8 @@ from batchdigits.errors import BatchdigitsError, ExitCode, NoInputError, OutputE
 
 if TYPE_CHECKING:
     from batchdigits.types import Row
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="batchdigits",
@@ -107,6 +109,16 @@ def exit_codes() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def count_aloud(steps: Iterable[T], *, total: int, title: str) -> Iterable[T]:
+    """Show a progress bar on stderr while the steps are taken, where somebody is watching."""
+    if not sys.stderr.isatty():
+        return steps
+    from tqdm import tqdm
+
+    shown: Iterable[T] = tqdm(steps, desc=title, total=total, file=sys.stderr, leave=False)
+    return shown
+
+
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -117,7 +129,7 @@ def classify(
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT", help="Folders (walked to the bottom) and image files.")
     ],
-    model: ModelOption = "knn",
+    model: ModelOption = "cnn",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -185,7 +197,7 @@ def classify(
         tally = Tally()
         with _open_output(target) as file:
             rows = classify_sources(listing.sources, classifier, regions=regions, jobs=jobs or available_cores())
-            shown = _progress(rows, len(listing.sources), quiet)
+            shown = rows if quiet else count_aloud(rows, total=len(listing.sources), title="files")
             counted = tally.watch(row for part in shown for row in part)
             rows_told = _tell(counted) if verbose else counted
             write_rows(rows_told, make_writer(file, chosen, probabilities=probabilities))
@@ -240,20 +252,10 @@ def _open_output(target: Path | None) -> Iterator[IO[bytes]]:
         raise
 
 
-def _progress(parts: Iterator[list[Row]], total: int, quiet: bool) -> Iterable[list[Row]]:
-    """Show a progress bar where somebody is watching."""
-    if quiet or not sys.stderr.isatty():
-        return parts
-    from tqdm import tqdm
-
-    shown: Iterable[list[Row]] = tqdm(parts, total=total, unit="file", file=sys.stderr, leave=False)
-    return shown
-
-
 @app.command()
 def inspect(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture.")],
-    model: ModelOption = "knn",
+    model: ModelOption = "cnn",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -294,22 +296,46 @@ def inspect(
 
 @app.command()
 def train(
-    name: Annotated[str, typer.Argument(metavar="NAME|all", help="Recipe: knn, or all.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|all", help="knn, rf, logreg, svm, ann, cnn, ensemble, or all of them.")
+    ],
     data: Annotated[
         Path | None,
         typer.Option(
-            help="An .npz in the layout of Keras' mnist.npz.",
+            help="An .npz in the layout of Keras' mnist.npz, or a folder with your own photos in a folder per digit.",
             envvar="BATCHDIGITS_DATA",
             show_default="Keras' own download of MNIST",
         ),
     ] = None,
+    with_mnist: Annotated[
+        bool, typer.Option("--with-mnist", help="Add MNIST to --data.", envvar="BATCHDIGITS_WITH_MNIST")
+    ] = False,
+    mnist: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where --with-mnist finds MNIST, as an .npz.",
+            envvar="BATCHDIGITS_MNIST",
+            show_default="Keras' own download",
+        ),
+    ] = None,
     models_dir: ModelsDirOption = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same data: same model.", envvar="BATCHDIGITS_SEED")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Same seed, same data: same model.", envvar="BATCHDIGITS_SEED")
+    ] = 0,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Passes over the data, for ann and cnn.",
+            envvar="BATCHDIGITS_EPOCHS",
+            show_default="the recipe's own",
+        ),
+    ] = None,
     simulated: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Simulated photos added to the data, and as many distorted digits.",
+            help="Simulated photos added to the data; distorted digits and pictures of other things go with them.",
             envvar="BATCHDIGITS_SIMULATED",
         ),
     ] = 20_000,
@@ -331,30 +357,29 @@ def train(
     It learns from MNIST, or the digits in --data, and from simulated photos.
     """
     with exit_codes():
-        from batchdigits.classifiers.store import MODEL_NAMES, user_models
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets with pages of advice
+        from batchdigits.classifiers.store import user_models
+        from batchdigits.training.job import train_models
+        from batchdigits.training.progress import silent
 
-        names = list(MODEL_NAMES) if name == "all" else [name]
-        if unknown := [one for one in names if one not in MODEL_NAMES]:
-            raise UsageError(f"There is no recipe {unknown[0]!r}. Recipes: {', '.join(MODEL_NAMES)}, all.")
-        from batchdigits.training.datasets import load_keras_mnist, load_npz
-        from batchdigits.training.train import train as train_model
-
-        dataset = load_npz(data) if data else load_keras_mnist()
-        for one in names:
-            folder = (models_dir or user_models()) / one
-            card = train_model(
-                one,
-                dataset,
-                folder,
-                data_name=data.name if data else "MNIST",
-                seed=seed,
-                simulated=simulated,
-                jobs=jobs or available_cores(),
-                say=(lambda _: None) if quiet else say,
-            )
-            say(f"saved {folder}")
+        place = models_dir or user_models()
+        tell = (lambda _: None) if quiet else say
+        for card in train_models(
+            [name],
+            place,
+            data=data,
+            with_mnist=with_mnist,
+            mnist=mnist,
+            seed=seed,
+            epochs=epochs,
+            simulated=simulated,
+            jobs=jobs or available_cores(),
+            say=tell,
+            progress=silent if quiet else count_aloud,
+        ):
+            tell(f"{card.name}: saved to {place / card.name}")
             for key, value in card.scores.items():
-                typer.echo(f"{key}: {value}")
+                typer.echo(f"{card.name} {key}: {value}")
 
 
 @app.command()

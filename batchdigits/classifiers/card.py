@@ -13,7 +13,9 @@ from typing import Any
 from batchdigits.errors import ModelError
 from batchdigits.imaging.settings import IMAGING_VERSION, ImagingSettings
 
-CARD_FORMAT = 1
+CARD_FORMAT = 2
+"""2 added `members` and `curves`; a card of format 1 reads as one without them."""
+
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "model.onnx"
 
@@ -40,6 +42,15 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A model that votes in an ensemble."""
+
+    name: str  #: a folder beside the ensemble's own, or wherever models are found by name
+    digest: str  #: of exactly the model that the weight was fitted for
+    weight: float  #: factor of its calibrated log odds
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """What is known of a model."""
 
@@ -50,11 +61,13 @@ class Card:
     calibration: Calibration
     thresholds: Thresholds
     scores: Mapping[str, float]  #: measured, see `batchdigits.training.train`
-    weights_sha256: str
+    weights_sha256: str  #: empty for an ensemble, which has no graph of its own
     weights_bytes: int
     created: str  #: ISO date
     libraries: Mapping[str, str] = field(default_factory=dict)
     limits: str = ""  #: where it fails, for people
+    members: tuple[Member, ...] = ()  #: of an ensemble
+    curves: Mapping[str, Any] = field(default_factory=dict)  #: see `batchdigits.training.measure`
     format: int = CARD_FORMAT
 
     @property
@@ -65,6 +78,7 @@ class Card:
             self.imaging.to_dict(),
             asdict(self.calibration),
             asdict(self.thresholds),
+            *(asdict(member) for member in self.members),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -78,6 +92,7 @@ class Card:
         values = {"format": self.format} | {f.name: getattr(self, f.name) for f in fields(self) if f.name != "format"}
         for name in ("imaging", "calibration", "thresholds"):
             values[name] = asdict(values[name])
+        values["members"] = [asdict(member) for member in self.members]
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -100,7 +115,7 @@ def read_card(folder: Path) -> Card:
         raise ModelError(
             f"{folder} has format {found}, newer than {CARD_FORMAT}. Upgrade batchdigits, or train the model again."
         )
-    if found != CARD_FORMAT:
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise ModelError(f"{folder / CARD_FILE} is damaged: no valid format number. Train the model again.")
     try:
         settings = values.pop("imaging")
@@ -113,6 +128,7 @@ def read_card(folder: Path) -> Card:
             imaging=imaging,
             calibration=Calibration(**{key: float(value) for key, value in values.pop("calibration").items()}),
             thresholds=Thresholds(**{key: float(value) for key, value in values.pop("thresholds").items()}),
+            members=tuple(_read_member(member) for member in values.pop("members", ())),
             **values,
         )
     except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -131,6 +147,15 @@ def read_card(folder: Path) -> Card:
     if not isinstance(card.name, str) or not card.name.isprintable():
         raise ModelError(f"{folder / CARD_FILE} is damaged: its name is {card.name!r}. Train the model again.")
     return card
+
+
+def _read_member(values: dict[str, Any]) -> Member:
+    member = Member(values["name"], values["digest"], float(values["weight"]))
+    if not (isinstance(member.name, str) and member.name == Path(member.name).name and member.name.strip(".")):
+        raise ValueError(f"{member.name!r} is no name of a model")  # never a path: a card comes from anywhere
+    if not (math.isfinite(member.weight) and member.weight > 0):
+        raise ValueError(f"the weight of {member.name} is {member.weight}")
+    return member
 
 
 def read_weights(folder: Path, card: Card) -> bytes:

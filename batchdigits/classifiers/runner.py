@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from batchdigits.classifiers.card import Calibration, Card, read_card, read_weights
+from batchdigits.classifiers.card import CARD_FILE, Calibration, Card, Member, read_card, read_weights
 from batchdigits.classifiers.store import find_model
 from batchdigits.errors import ModelError
 
@@ -78,6 +80,21 @@ def calibrate(scores: NDArray[np.floating], calibration: Calibration) -> Scores:
     return Scores(softmax(scores, calibration.temperature), known)
 
 
+def log_odds(scores: Scores) -> NDArray[np.float32]:
+    """Return the (N, 10) log odds of each digit against "no digit", from calibrated probabilities."""
+    tiny = 1e-12
+    known = np.clip(scores.known, tiny, 1 - tiny)
+    odds = np.log(np.maximum(scores.probabilities, tiny)) + np.log(known / (1 - known))[:, None]
+    return np.asarray(odds, dtype=np.float32)
+
+
+class Scorer(Protocol):
+    """What a classifier takes its raw scores from: a graph, or an ensemble's members."""
+
+    def scores(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the (N, 10) raw scores of (N, 28, 28) tiles."""
+
+
 class Classifier:
     """A model, ready to use.
 
@@ -85,13 +102,13 @@ class Classifier:
     ----------
     card : Card
         What is known of it.
-    session : Session
-        Its graph.
+    scorer : Scorer
+        Its graph, or its members.
     """
 
-    def __init__(self, card: Card, session: Session) -> None:
+    def __init__(self, card: Card, scorer: Scorer) -> None:
         self.card = card
-        self._session = session
+        self._scorer = scorer
 
     def __call__(self, tiles: NDArray[np.float32]) -> Scores:
         """Classify tiles.
@@ -106,7 +123,27 @@ class Classifier:
         Scores
             Calibrated.
         """
-        return calibrate(self._session.scores(tiles), self.card.calibration)
+        return calibrate(self._scorer.scores(tiles), self.card.calibration)
+
+
+class Votes:
+    """The weighted sum of the members' calibrated log odds: a logarithmic opinion pool.
+
+    Parameters
+    ----------
+    members : sequence of (Classifier, float)
+        With their weights.
+    """
+
+    def __init__(self, members: Sequence[tuple[Classifier, float]]) -> None:
+        self._members = tuple(members)
+
+    def scores(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the (N, 10) raw scores of (N, 28, 28) tiles."""
+        total = np.zeros((len(tiles), 10), np.float32)
+        for classifier, weight in self._members:
+            total += np.float32(weight) * log_odds(classifier(tiles))
+        return total
 
 
 def load_model(model: str | Path, models_dir: Path | None = None) -> Classifier:
@@ -119,8 +156,23 @@ def load_model(model: str | Path, models_dir: Path | None = None) -> Classifier:
     """
     folder = model if isinstance(model, Path) else find_model(model, models_dir)
     card = read_card(folder)
+    if card.members:
+        return Classifier(card, Votes([_load_member(folder, card, member, models_dir) for member in card.members]))
     weights = read_weights(folder, card)
     try:
         return Classifier(card, Session(weights))
     except Exception as error:  # onnxruntime's errors have no common class
         raise ModelError(f"{folder} cannot be used: {error}") from error
+
+
+def _load_member(folder: Path, card: Card, member: Member, models_dir: Path | None) -> tuple[Classifier, float]:
+    """Load a member, from beside the ensemble or by name; it must be the very one the weight was fitted for."""
+    beside = folder.parent / member.name
+    classifier = load_model(beside if (beside / CARD_FILE).is_file() else find_model(member.name, models_dir))
+    found = classifier.card
+    if found.members or found.digest != member.digest or found.imaging != card.imaging:
+        raise ModelError(
+            f"{folder} was made with {member.name}@{member.digest}, but {found.label} is there. "
+            "Train it again: batchdigits train ensemble"
+        )
+    return classifier, member.weight

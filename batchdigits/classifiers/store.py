@@ -11,9 +11,9 @@ import platformdirs
 from batchdigits.classifiers.card import CARD_FILE
 from batchdigits.errors import ModelError
 
-DEFAULT_MODEL = "knn"
-MODEL_NAMES = ("knn",)
-"""Models there is a recipe for."""
+DEFAULT_MODEL = "cnn"
+MODEL_NAMES = ("knn", "rf", "logreg", "svm", "ann", "cnn", "ensemble")
+"""Models that can be trained, in the order of training: the ensemble needs the others."""
 
 
 def user_models() -> Path:

@@ -1,16 +1,16 @@
-"""Honest confidence: fitted on digits that no fit has seen."""
+"""Honest confidence: fitted on digits, and on other things, that no fit has seen."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 
 from batchdigits.classifiers.card import Calibration, Thresholds
 from batchdigits.classifiers.runner import energy, softmax
 
-_STRANGE = 0.001  # share of real digits that may lie where P(a digit) is below one half
-_USUAL = 0.02  # and share above whose energy P(a digit) is at least 0.98
+_OTHERS = 0.1  # share of pictures that show no digit, as supposed of what people point the program at
+_SHARPEST = 20  # P(a digit) may rise from 0.27 to 0.73 within this part of the energies' spread, never faster
 
 
 def fit_temperature(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
@@ -24,7 +24,34 @@ def fit_temperature(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> f
     return float(np.exp(minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded").x))
 
 
-def fit_calibration(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> Calibration:
+def fit_known(digits: NDArray[np.floating], others: NDArray[np.floating]) -> tuple[float, float]:
+    """Fit P(a digit) to the energies of digits (N,) and of other things (M,): a logistic curve.
+
+    Returns
+    -------
+    middle : float
+        The energy at which P is one half.
+    scale : float
+        The energy over which its log odds rise by one.
+    """
+    both = np.concatenate([digits, others]).astype(np.float64)
+    mean, spread = float(both.mean()), max(float(both.std()), 1e-6)
+    near, far = (digits - mean) / spread, (others - mean) / spread
+
+    def loss(curve: NDArray[np.float64]) -> float:
+        middle, steepness = curve[0], np.exp(curve[1])
+        missed = np.logaddexp(0, -(near - middle) * steepness).mean()
+        fooled = np.logaddexp(0, (far - middle) * steepness).mean()
+        return float((1 - _OTHERS) * missed + _OTHERS * fooled)
+
+    bounds = [(-10, 10), (-3, np.log(_SHARPEST))]
+    middle, steepness = minimize(loss, [(near.mean() + far.mean()) / 2, 0.0], bounds=bounds, method="L-BFGS-B").x
+    return mean + float(middle) * spread, spread / float(np.exp(steepness))
+
+
+def fit_calibration(
+    scores: NDArray[np.float32], labels: NDArray[np.int64], others: NDArray[np.float32]
+) -> Calibration:
     """Fit all of a model's calibration.
 
     Parameters
@@ -33,19 +60,20 @@ def fit_calibration(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> C
         Of held-out digits, simulated photos among them.
     labels : (N,) ndarray of int64
         Their digits.
-
-    Returns
-    -------
-    Calibration
-        What a digit is like is known from digits alone: the lowest energies of the held-out ones.
+    others : (M, 10) ndarray of float32
+        Scores of what shows no digit.
     """
-    strange, usual = np.quantile(energy(scores), [_STRANGE, _USUAL])
-    scale = max(float(usual - strange), 1e-6) / np.log(0.98 / 0.02)
-    return Calibration(fit_temperature(scores, labels), float(strange), float(scale))
+    middle, scale = fit_known(energy(scores), energy(others))
+    return Calibration(fit_temperature(scores, labels), middle, scale)
 
 
 def choose_thresholds(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], *, risk: float = 1 / 200
+    confidence: NDArray[np.float64],
+    correct: NDArray[np.bool_],
+    others: NDArray[np.float64],
+    *,
+    risk: float = 1 / 200,
+    fooled: float = 0.02,
 ) -> Thresholds:
     """Choose from which confidence on a reading is ``ok``.
 
@@ -55,17 +83,22 @@ def choose_thresholds(
         Of simulated photos that no fit has seen.
     correct : (N,) ndarray of bool
         Whether each was read right.
+    others : (M,) ndarray of float64
+        Confidences in what shows no digit.
     risk : float
-        Share of the accepted that may be wrong.
+        Share of the accepted digits that may be wrong.
+    fooled : float
+        Share of the others that may be accepted.
 
     Returns
     -------
     Thresholds
-        The lowest threshold at and above which the accepted keep the risk.
+        The lowest threshold at and above which the accepted keep the risk, and the others are kept out.
     """
     order = np.argsort(-confidence, kind="stable")
     wrong = np.cumsum(~correct[order]) / np.arange(1, len(order) + 1)
     kept = np.flatnonzero(wrong <= risk)
     lowest = float(confidence[order][kept[-1]]) if kept.size else 1.0
+    keeps_out = float(np.quantile(others, 1 - fooled)) if len(others) else 0.0
     # an even chance is never ok, however easy the photos were
-    return Thresholds(review_below=max(0.5, round(lowest, 4)))
+    return Thresholds(review_below=max(0.5, round(max(lowest, keeps_out), 4)))

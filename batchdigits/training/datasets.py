@@ -16,6 +16,7 @@ from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.sources.walk import display_name
 from batchdigits.training.download import TRIES, DownloadError, retry
 from batchdigits.training.folders import read_folder
+from batchdigits.training.progress import Progress, silent
 from batchdigits.training.tiles import LabelledTiles, join, tile_pictures
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -56,6 +57,7 @@ def load_data(
     settings: ImagingSettings,
     *,
     with_mnist: bool = False,
+    mnist: Path | None = None,
     seed: int = 0,
     jobs: int = 1,
     say: Callable[[str], None] = lambda _: None,
@@ -70,6 +72,8 @@ def load_data(
         As in use later.
     with_mnist : bool
         Add MNIST to what is at `path`, which may then have few examples of a digit, or none.
+    mnist : Path, optional
+        An ``.npz`` to take MNIST from, instead of Keras' download.
     seed : int
         Chooses which of a folder's pictures are set aside for testing.
     jobs : int
@@ -90,6 +94,8 @@ def load_data(
     DependencyError, DataError
         If the data cannot be had, or cannot be used.
     """
+    if mnist and not with_mnist:
+        raise UsageError("--mnist says where --with-mnist finds MNIST: give both, or --data alone.")
     if path is None:
         if with_mnist:
             raise UsageError("--with-mnist adds MNIST to your own digits: give these with --data, or leave it out.")
@@ -102,7 +108,8 @@ def load_data(
     name = display_name(path.name if path.name not in ("", "..") else path.resolve().name)
     if not with_mnist:
         return dataset, name
-    return join_mnist(dataset, load_keras_mnist(say=say), settings, jobs=jobs), f"{name} + MNIST"
+    other = load_npz(mnist) if mnist else load_keras_mnist(say=say)
+    return join_mnist(dataset, other, settings, jobs=jobs), f"{name} + MNIST"
 
 
 def _is_folder(path: Path) -> bool:
@@ -149,7 +156,7 @@ def load_folder(
     if not _is_folder(path):
         raise DataError(f"{display_name(str(path))} is no folder. Expected one with a folder per digit, 0 to 9, in it.")
     found = read_folder(path, settings, fewest=fewest, jobs=jobs, say=say)
-    test = _choose_test(found.labels, seed)
+    test = choose_sixth(found.labels, seed)
     return Dataset(
         found.pictures[~test],
         found.labels[~test],
@@ -160,8 +167,8 @@ def load_folder(
     )
 
 
-def _choose_test(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """Choose a sixth of each digit."""
+def choose_sixth(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """Return a mask (N,) of a sixth of each digit, to be set aside."""
     rng = np.random.default_rng(seed)
     test = np.zeros(len(labels), np.bool_)
     for digit in range(10):
@@ -170,11 +177,15 @@ def _choose_test(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     return test
 
 
-def dataset_tiles(dataset: Dataset, settings: ImagingSettings, *, jobs: int) -> tuple[LabelledTiles, LabelledTiles]:
+def dataset_tiles(
+    dataset: Dataset, settings: ImagingSettings, *, jobs: int, progress: Progress = silent
+) -> tuple[LabelledTiles, LabelledTiles]:
     """Return the tiles of the training and of the test part, in their order; make those that are still to be made."""
 
     def part(x: NDArray[np.uint8], y: NDArray[np.int64], tiles: NDArray[np.float32] | None) -> LabelledTiles:
-        return tile_pictures(x, y, settings, jobs=jobs) if tiles is None else LabelledTiles(tiles, y)
+        if tiles is None:
+            return tile_pictures(x, y, settings, jobs=jobs, progress=progress)
+        return LabelledTiles(tiles, y)
 
     return (
         part(dataset.x_train, dataset.y_train, dataset.tiles_train),

@@ -21,12 +21,15 @@ def prove_equal(
 ) -> float:
     """Return the largest difference in probability between a graph and its original.
 
+    Compared are all eleven: the ten digits, and "no digit", whose score is always 0.
+
     Raises
     ------
     ModelError
         If it is above 1e-5: the export is wrong.
     """
-    difference = float(np.abs(softmax(session.scores(tiles)) - predict(tiles)).max())
+    scores = np.pad(session.scores(tiles), ((0, 0), (0, 1)))
+    difference = float(np.abs(softmax(scores) - predict(tiles)).max())
     if not difference <= TOLERANCE:
         raise ModelError(f"The exported graph differs from the trained model by {difference:.1e}; nothing was saved.")
     return difference
@@ -58,8 +61,10 @@ def check_place(folder: Path) -> None:
         raise OutputError(f"The model cannot be saved to {folder}: {error.strerror}.") from error
 
 
-def save_model(folder: Path, card: Card, weights: bytes) -> None:
+def save_model(folder: Path, card: Card, weights: bytes | None) -> None:
     """Write a model folder beside its place, then move it there; an older one is replaced.
+
+    `weights` is None for an ensemble, which has none of its own.
 
     Raises
     ------
@@ -71,7 +76,8 @@ def save_model(folder: Path, card: Card, weights: bytes) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as workplace:
             new, old = Path(workplace, "new"), Path(workplace, "old")
             new.mkdir()
-            (new / WEIGHTS_FILE).write_bytes(weights)
+            if weights is not None:
+                (new / WEIGHTS_FILE).write_bytes(weights)
             (new / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
             if _holds_model(folder):
                 folder.rename(old)

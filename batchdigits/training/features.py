@@ -6,10 +6,9 @@ Written once, as ONNX nodes: training computes its features by running the very 
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from batchdigits.training.graphs import GraphBuilder
+from batchdigits.training.graphs import GraphBuilder, run_graph
 
 ORIENTATIONS = 8
 CELLS = 7
@@ -52,7 +51,16 @@ def add_features(graph: GraphBuilder, tiles: str) -> str:
 def compute_features(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the (N, 392) features of (N, 28, 28) tiles."""
     graph = GraphBuilder()
-    model = graph.build(add_features(graph, "tiles"), FEATURES)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    parts = [session.run(None, {"tiles": tiles[start : start + 1000]})[0] for start in range(0, len(tiles), 1000)]
-    return np.concatenate([np.zeros((0, FEATURES), np.float32), *parts])
+    return run_graph(graph.build(add_features(graph, "tiles"), FEATURES), tiles)
+
+
+def project(
+    tiles: NDArray[np.float32], matrix: NDArray[np.float32], offset: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return ``features @ matrix + offset``, to the last bit as a graph of a model will compute it.
+
+    A tree compares: a last bit that falls on the other side of a threshold is another leaf.
+    """
+    graph = GraphBuilder()
+    result = graph.add_linear(add_features(graph, "tiles"), matrix, offset)
+    return run_graph(graph.build(result, matrix.shape[1]), tiles)

@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from batchdigits.classifiers.runner import BATCH
+
 OPSET = 17  # old enough for every onnxruntime of the last years, new enough for all that is used here
+OPSET_ML = 3
 IR_VERSION = 8
 
 
@@ -32,6 +36,15 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
         return name
 
+    def add_ml(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node of ONNX's operators for classical machine learning."""
+        return self.add(operator, *inputs, domain="ai.onnx.ml", **attributes)
+
+    def add_linear(self, rows: str, matrix: NDArray[np.floating], offset: NDArray[np.floating]) -> str:
+        """Add ``rows @ matrix + offset``."""
+        product = self.add("MatMul", rows, self.constant(matrix.astype(np.float32)))
+        return self.add("Add", product, self.constant(offset.astype(np.float32)))
+
     def build(self, result: str, width: int) -> onnx.ModelProto:
         """Return the model from ``tiles`` (N, 28, 28) to `result` (N, width), checked."""
         name = "scores"
@@ -44,7 +57,18 @@ class GraphBuilder:
             self._constants,
         )
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="batchdigits"
+            graph, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", OPSET_ML)], ir_version=IR_VERSION, producer_name="batchdigits"
         )
         onnx.checker.check_model(model)
         return model
+
+
+def run_graph(model: onnx.ModelProto, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the (N, width) results of a graph for (N, 28, 28) tiles, in batches of the size that will serve."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    width = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    padded = np.concatenate([tiles, np.zeros((-len(tiles) % BATCH, 28, 28), np.float32)])
+    out = np.empty((len(padded), width), np.float32)
+    for start in range(0, len(padded), BATCH):
+        (out[start : start + BATCH],) = session.run(None, {"tiles": padded[start : start + BATCH]})
+    return out[: len(tiles)]

@@ -1,64 +1,63 @@
-"""Recipes in scikit-learn: labelled tiles to an ONNX graph of ten scores."""
+"""Recipes in scikit-learn: labelled tiles to an ONNX graph of ten scores.
+
+All of them see a tile as its oriented gradients (`features`), and "no digit" as an eleventh class.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
+from sklearn.svm import SVC
 
-from batchdigits.training.features import add_features, compute_features
-from batchdigits.training.graphs import GraphBuilder
-from batchdigits.training.tiles import LabelledTiles
+from batchdigits.classifiers.runner import softmax
+from batchdigits.training.features import compute_features, project
+from batchdigits.training.progress import Progress
+from batchdigits.training.recipes import Trained
+from batchdigits.training.sklearn_graphs import forest_graph, linear_graph, neighbours_graph, support_vector_graph
+from batchdigits.training.tiles import NOT_A_DIGIT, LabelledTiles
+
+Floats = NDArray[np.float32]
 
 _SHRINKAGE = 0.01
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Trained:
-    """What a recipe returns."""
-
-    graph: onnx.ModelProto  #: tiles (N, 28, 28) to scores (N, 10)
-    predict: Callable[[NDArray[np.float32]], NDArray[np.float64]]  #: the original: (N, 28, 28) to probabilities (N, 10)
-    parameters: dict[str, float]  #: for the card
+_CLASSES = NOT_A_DIGIT + 1
 
 
 def fit_projection(
-    features: NDArray[np.float32], labels: NDArray[np.int64], *, components: int, lda_weight: float, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Fit the space in which neighbours are sought: half-whitened PCA beside LDA.
+    features: Floats, labels: NDArray[np.int64], *, components: int, lda_weight: float, seed: int
+) -> tuple[Floats, Floats]:
+    """Fit the space in which neighbours are sought and trees are grown: half-whitened PCA beside LDA.
 
     PCA keeps what varies, half-whitened so that the first components do not drown the rest; LDA adds the directions
-    that part the digits.
+    that part the classes.
 
     Returns
     -------
-    matrix : (392, components + 9) ndarray of float32
-    mean : (392,) ndarray of float32
-        A feature row f lies at (f - mean) @ matrix.
+    matrix : (392, components + classes - 1) ndarray of float32
+    offset : (components + classes - 1,) ndarray of float32
+        A feature row f lies at f @ matrix + offset.
     """
-    pca = PCA(components, random_state=seed).fit(features)
+    pca = PCA(min(components, *features.shape), random_state=seed).fit(features)
     # shrunk, so that few examples do not give directions that magnify rounding errors
     lda = LinearDiscriminantAnalysis(solver="eigen", shrinkage=_SHRINKAGE).fit(features, labels)
     half = pca.components_.T * pca.explained_variance_**-0.25
-    parting = lda.scalings_[:, :9]
+    parting = lda.scalings_[:, : len(lda.classes_) - 1]
     matrices = []
     for matrix, weight in ((half, 1.0), (parting, lda_weight)):
         spread = float(np.sqrt(np.var(features @ matrix, axis=0).sum()))
         matrices.append(matrix * (weight / spread))
     matrix = np.hstack(matrices).astype(np.float32)
-    return matrix, np.asarray(features.mean(axis=0), dtype=np.float32)
+    return matrix, (-features.mean(axis=0) @ matrix).astype(np.float32)
 
 
 def condense(
-    points: NDArray[np.float32], labels: NDArray[np.int64], *, per_class: int, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    points: Floats, labels: NDArray[np.int64], *, per_class: int, seed: int
+) -> tuple[Floats, NDArray[np.int64]]:
     """Replace each class by its k-means centres, never more than a third of its points.
 
     Returns
@@ -67,12 +66,12 @@ def condense(
     classes : (M,) ndarray of int64
     """
     centres, classes = [], []
-    for digit in range(10):
-        own = points[labels == digit]
+    for label in np.unique(labels):
+        own = points[labels == label]
         count = min(per_class, max(1, len(own) // 3))
         means = KMeans(count, init="random", n_init=1, max_iter=12, tol=0, random_state=seed).fit(own)
         centres.append(means.cluster_centers_.astype(np.float32))
-        classes.append(np.full(count, digit, np.int64))
+        classes.append(np.full(count, label, np.int64))
     return np.concatenate(centres), np.concatenate(classes)
 
 
@@ -80,10 +79,13 @@ def knn(
     tiles: LabelledTiles,
     *,
     seed: int,
-    per_class: int = 1500,
+    epochs: int | None,
+    progress: Progress,
+    per_class: int = 1400,
     bandwidth: float = 0.12,
     components: int = 64,
     lda_weight: float = 1.2,
+    background: float = 1e-6,
 ) -> Trained:
     """Fit nearest neighbours among condensed prototypes, each voting by a Gaussian kernel of its distance.
 
@@ -96,63 +98,166 @@ def knn(
         What to learn from; all ten digits.
     seed : int
         The same seed and tiles give the same model.
+    epochs, progress
+        Without effect: there are no epochs.
     per_class : int
-        Prototypes per digit, k-means centres in feature space: no picture of the training data is kept.
+        Prototypes per class, k-means centres in feature space: no picture of the training data is kept.
     bandwidth : float
         A prototype at squared distance d votes with exp(-d / bandwidth).
     components, lda_weight
         See `fit_projection`.
-
-    Returns
-    -------
-    Trained
-        A score is the logarithm of a digit's votes, so that its energy is a log density: low far from everything seen.
+    background : float
+        A vote for "no digit" that is the same everywhere, so that what lies far from every prototype is no digit.
     """
     features = compute_features(tiles.pixels)
-    matrix, mean = fit_projection(features, tiles.labels, components=components, lda_weight=lda_weight, seed=seed)
-    points = ((features - mean) @ matrix).astype(np.float32)
-    centres, classes = condense(points, tiles.labels, per_class=per_class, seed=seed)
-    nearest = KNeighborsClassifier(
-        len(centres),
-        algorithm="brute",
-        # relative to the nearest, so that votes far from everything do not all vanish
-        weights=lambda distances: np.exp((distances[:, :1] ** 2 - distances**2) / bandwidth),
-    ).fit(centres.astype(np.float64), classes)
+    matrix, offset = fit_projection(features, tiles.labels, components=components, lda_weight=lda_weight, seed=seed)
+    centres, classes = condense(features @ matrix + offset, tiles.labels, per_class=per_class, seed=seed)
+    neighbours = NearestNeighbors(n_neighbors=len(centres), algorithm="brute").fit(centres.astype(np.float64))
 
-    def predict(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-        points = (compute_features(pixels).astype(np.float64) - mean) @ matrix
-        return np.asarray(nearest.predict_proba(points), dtype=np.float64)
+    def predict(pixels: Floats) -> NDArray[np.float64]:
+        points = compute_features(pixels).astype(np.float64) @ matrix + offset
+        distances, order = neighbours.kneighbors(points)
+        votes = np.exp(-(distances**2) / bandwidth)
+        counted = np.stack([(votes * (classes[order] == c)).sum(axis=1) for c in range(_CLASSES)], axis=1)
+        counted[:, NOT_A_DIGIT] += background
+        return np.asarray(counted / counted.sum(axis=1, keepdims=True), dtype=np.float64)
 
     parameters = {
         "per_class": per_class,
         "bandwidth": bandwidth,
         "components": components,
         "lda_weight": lda_weight,
+        "background": background,
     }
-    return Trained(_knn_graph(matrix, mean, centres, classes, bandwidth), predict, parameters)
+    graph = neighbours_graph(matrix, offset, centres, classes, bandwidth=bandwidth, background=background)
+    return Trained(graph, predict, parameters)
 
 
-def _knn_graph(
-    matrix: NDArray[np.float32],
-    mean: NDArray[np.float32],
-    centres: NDArray[np.float32],
-    classes: NDArray[np.int64],
-    bandwidth: float,
-) -> onnx.ModelProto:
-    """Write the kernel votes as a graph."""
-    g = GraphBuilder()
-    points = g.add("MatMul", g.add("Sub", add_features(g, "tiles"), g.constant(mean)), g.constant(matrix))
-    # -|p - c|^2 = 2 p.c - |c|^2 - |p|^2, in units of the bandwidth
-    products = g.add("MatMul", points, g.constant(centres.T * np.float32(2 / bandwidth)))
-    lengths = (centres.astype(np.float64) ** 2).sum(axis=1) / bandwidth
-    near = g.add("Sub", products, g.constant(lengths.astype(np.float32)))
-    # a product with ones, not ReduceSum, whose rounding depends on where in memory a row begins
-    own = g.add("MatMul", g.add("Mul", points, points), g.constant(np.ones((centres.shape[1], 1), np.float32)))
-    highest = g.add("ReduceMax", near, axes=[1], keepdims=1)
-    votes = g.add("Exp", g.add("Sub", near, highest))
-    # whose vote is whose: a table that is worked out when the graph is loaded, which keeps the file small
-    is_digit = g.add("Equal", g.constant(classes[:, None].astype(np.int32)), g.constant(np.arange(10, dtype=np.int32)))
-    counted = g.add("MatMul", votes, g.add("Cast", is_digit, to=onnx.TensorProto.FLOAT))
-    nearest = g.add("Sub", highest, g.add("Div", own, g.constant(np.array([bandwidth], np.float32))))
-    tiny = g.constant(np.array([1e-30], np.float32))  # the logarithm of a digit without a vote stays finite
-    return g.build(g.add("Add", g.add("Log", g.add("Add", counted, tiny)), nearest), 10)
+def rf(
+    tiles: LabelledTiles,
+    *,
+    seed: int,
+    epochs: int | None,
+    progress: Progress,
+    trees: int = 60,
+    leaves: int = 400,
+    components: int = 40,
+    lda_weight: float = 1.2,
+) -> Trained:
+    """Fit a random forest on the projected features: trees split along one axis, so the axes should mean something.
+
+    Parameters
+    ----------
+    tiles, seed, epochs, progress
+        As for `knn`.
+    trees, leaves : int
+        Of the forest, and of each tree: they bound the size of the model.
+    components, lda_weight
+        See `fit_projection`.
+    """
+    features = compute_features(tiles.pixels)
+    matrix, offset = fit_projection(features, tiles.labels, components=components, lda_weight=lda_weight, seed=seed)
+    forest = RandomForestClassifier(trees, max_leaf_nodes=leaves, max_features=8, n_jobs=-1, random_state=seed)
+    forest.fit(project(tiles.pixels, matrix, offset), tiles.labels)
+    floor = 1 / (trees * leaves)  # a class that no leaf holds is improbable, not impossible
+
+    def predict(pixels: Floats) -> NDArray[np.float64]:
+        shares = np.zeros((len(pixels), _CLASSES))
+        shares[:, forest.classes_] = forest.predict_proba(project(pixels, matrix, offset))
+        shares += floor
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float64)
+
+    parameters = {"trees": trees, "leaves": leaves, "components": components, "lda_weight": lda_weight}
+    return Trained(forest_graph(matrix, offset, forest, floor=floor), predict, parameters)
+
+
+def logreg(
+    tiles: LabelledTiles,
+    *,
+    seed: int,
+    epochs: int | None,
+    progress: Progress,
+    strength: float = 300.0,
+) -> Trained:
+    """Fit a multinomial logistic regression on the features.
+
+    Parameters
+    ----------
+    tiles, seed, epochs, progress
+        As for `knn`.
+    strength : float
+        scikit-learn's C, the inverse of the regularisation.
+    """
+    features = compute_features(tiles.pixels)
+    model = LogisticRegression(C=strength, max_iter=300, tol=1e-3, random_state=seed).fit(features, tiles.labels)
+    weights = np.zeros((_CLASSES, features.shape[1]))
+    bias = np.full(_CLASSES, -20.0)  # without examples of "no digit" it stays out of reach
+    weights[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
+
+    def predict(pixels: Floats) -> NDArray[np.float64]:
+        return softmax(compute_features(pixels).astype(np.float64) @ weights.T + bias)
+
+    return Trained(linear_graph(weights, bias), predict, {"strength": strength})
+
+
+def svm(
+    tiles: LabelledTiles,
+    *,
+    seed: int,
+    epochs: int | None,
+    progress: Progress,
+    components: int = 80,
+    strength: float = 5.0,
+    gamma: float = 2.0,
+    sharpness: float = 2.0,
+    most: int = 80_000,
+) -> Trained:
+    """Fit support vectors with a Gaussian kernel on the principal components of the features.
+
+    Parameters
+    ----------
+    tiles, seed, epochs, progress
+        As for `knn`.
+    components : int
+        Principal components kept, not whitened.
+    strength : float
+        scikit-learn's C.
+    gamma : float
+        Of the kernel exp(-gamma d²), d of length 1 like the features.
+    sharpness : float
+        A class's score is the sum over its rivals of log sigmoid(sharpness x margin): the chance to win every pair.
+    most : int
+        Tiles fitted at most, chosen at random: time and size grow with them.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(tiles))[:most]
+    features, labels = compute_features(tiles.pixels[chosen]), tiles.labels[chosen]
+    pca = PCA(min(components, *features.shape), random_state=seed).fit(features)
+    matrix = pca.components_.T.astype(np.float32)
+    offset = (-features.mean(axis=0) @ matrix).astype(np.float32)
+    machine = SVC(C=strength, gamma=gamma, decision_function_shape="ovo", cache_size=2000, random_state=seed)
+    machine.fit(features @ matrix + offset, labels)
+
+    def predict(pixels: Floats) -> NDArray[np.float64]:
+        margins = machine.decision_function(compute_features(pixels).astype(np.float64) @ matrix + offset)
+        return softmax(_couple(margins, machine.classes_, sharpness))
+
+    parameters = {
+        "components": components,
+        "strength": strength,
+        "gamma": gamma,
+        "sharpness": sharpness,
+        "most": most,
+        "support_vectors": int(machine.n_support_.sum()),
+    }
+    return Trained(support_vector_graph(matrix, offset, machine, sharpness=sharpness), predict, parameters)
+
+
+def _couple(margins: NDArray[np.float64], classes: NDArray[np.int64], sharpness: float) -> NDArray[np.float64]:
+    """Turn the margins of pairs into scores of all classes; see `svm`."""
+    scores = np.full((len(margins), _CLASSES), -20.0)
+    scores[:, classes] = 0
+    first, second = np.triu_indices(len(classes), 1)
+    for column, (one, other) in enumerate(zip(classes[first], classes[second], strict=True)):
+        scores[:, one] -= np.logaddexp(0, -sharpness * margins[:, column])
+        scores[:, other] -= np.logaddexp(0, sharpness * margins[:, column])
+    return scores

@@ -15,6 +15,9 @@ from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.training.augment import distort
 from batchdigits.training.simulator import photograph, random_scene, simulate_ink
 
+NOT_A_DIGIT = 10
+"""The label of a tile that shows no digit, or not one."""
+
 _CHUNK = 250  # pictures per job: the random numbers belong to the chunk, so `jobs` does not change them
 _SAME_DIGIT = 0.55  # cosine of two tiles: below it, imaging took something else for the digit
 
@@ -24,11 +27,15 @@ class LabelledTiles:
     """Tiles and what they show."""
 
     pixels: NDArray[np.float32]  #: (N, 28, 28), 0 paper, 1 ink
-    labels: NDArray[np.int64]  #: (N,), 0-9
+    labels: NDArray[np.int64]  #: (N,), 0-9, or `NOT_A_DIGIT`
 
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self.labels)
+
+    def __getitem__(self, where: slice | NDArray[np.bool_]) -> LabelledTiles:
+        """Return some of them."""
+        return LabelledTiles(self.pixels[where], self.labels[where])
 
 
 def join(*sets: LabelledTiles) -> LabelledTiles:
