@@ -13,7 +13,7 @@ from batchdigits.training.glyphs import DRAWINGS, LETTERS, SYMBOLS
 from batchdigits.training.nondigits import KINDS, draw_non_digit, simulate_non_digit
 from batchdigits.training.pens import Pen, draw_ink
 from batchdigits.training.skeletons import STYLES, draw_skeleton, write_glyph
-from batchdigits.training.tiles import _is_bar, _is_ring, _is_whole, simulate_non_digit_tiles
+from batchdigits.training.tiles import _is_bar, _is_ring, _is_whole, _may_be_digit, simulate_non_digit_tiles
 
 SETTINGS = ImagingSettings()
 NO_HANDWRITING = np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64)
@@ -137,3 +137,21 @@ def test_half_of_the_ink_is_not_the_whole():
     assert _is_whole(half, ink, SETTINGS)
     cv2.line(ink, (110, 10), (190, 110), 1, 8)
     assert not _is_whole(half, ink, SETTINGS)
+
+
+def test_a_digit_that_lost_its_ring_is_left_out():
+    digit = draw_ink(draw_skeleton(5, rng(), "joined"), height=100, pen=Pen(width=0.06), rng=rng())
+    ink = np.zeros((200, 200), np.float32)
+    ink[50:150, 70 : 70 + digit.shape[1]] = digit
+    alone = make_tile(ink, SETTINGS)
+    cv2.circle(ink, (100, 100), 90, 1, 8)
+    assert _may_be_digit(alone, "circled", ink, SETTINGS)
+    assert not _may_be_digit(make_tile(ink, SETTINGS), "circled", ink, SETTINGS)
+
+
+def test_what_is_left_as_a_bar_or_a_ring_is_left_out():
+    bar, ring = np.zeros((100, 100), np.float32), np.zeros((100, 100), np.float32)
+    bar[5:95, 45:55] = 1
+    cv2.circle(ring, (50, 50), 40, 1, 9)
+    for ink in (bar, ring):
+        assert _may_be_digit(make_tile(ink, SETTINGS), "smudge", ink, SETTINGS)

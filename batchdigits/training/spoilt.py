@@ -14,7 +14,7 @@ from batchdigits.training.scrawls import UNIT, Stroke, Writer, back_and_forth, i
 from batchdigits.training.skeletons import draw_skeleton, smooth
 
 _CANCELLED = (2, 3, 4, 5, 6, 7, 8, 9)  # a hatched 0 is still a 0, a hatched 1 a bold one
-_STRUCK = (2, 3, 5, 6, 8, 9)  # a bar through a 7 is a habit, one through a 4 its own
+_STRUCK = (2, 3, 5, 6, 8)  # a bar through a 7 is a habit, one through a 4 its own, one through a 9 makes it a 4
 _RINGED = (2, 3, 4, 5, 6, 8)  # a ring around a 1, or a slim 7 or 9, is a slashed 0; one around a 0 a bold 0
 _UPPER, _LOWER = (4, 5, 8), (2, 4, 5, 8)  # 0 over 0 is an 8, 0 over 1 a 9, 1 over 0 a 6, 7 over 3 a 3
 _BESIDE_A_ONE = (2, 5)  # 13 is a B or an 8, 10 a bold 0, 11 and 17 an arch, 14 and 41 a 4, 16 a b
