@@ -9,6 +9,16 @@ from numpy.typing import NDArray
 Map = NDArray[np.float32]
 
 
+def enlarge(picture: NDArray[np.uint8]) -> Map:
+    """Turn a small picture of a digit (ink 255 on 0) into a sharp ink map six times its size, cropped to the ink."""
+    rows, columns = np.flatnonzero(picture.max(axis=1) > 25), np.flatnonzero(picture.max(axis=0) > 25)
+    if rows.size == 0:
+        return np.zeros((6, 6), np.float32)
+    ink = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32) / 255
+    enlarged = cv2.resize(np.pad(ink, 1), None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip((enlarged - 0.25) * 2, 0, 1), dtype=np.float32)
+
+
 def distort(ink: Map, rng: np.random.Generator, *, strength: float = 1.0) -> Map:
     """Write a digit as another hand would: proportions, slope, waviness and pen changed.
 

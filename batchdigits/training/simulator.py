@@ -84,9 +84,17 @@ def simulate_ink(
     if pen is None:
         pen = random_pen(rng)
         if pen.kind == "pencil":
-            scene = _for_pencil(scene, rng)
+            scene = for_pencil(scene, rng)
     strokes = draw_skeleton(digit, rng, style, wobble=wobble)
     return draw_ink(strokes, height=max(8, round(scene.digit_height * scene.size[0])), pen=pen, rng=rng), scene
+
+
+def for_pencil(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Give a scene the grey of graphite; chalk stays chalk."""
+    if scene.white_on_black:
+        return scene
+    grey = int(rng.integers(50, 85))
+    return replace(scene, ink=(grey, grey, grey), strength=min(scene.strength, float(rng.uniform(0.65, 0.95))))
 
 
 def photograph(ink: Float, scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -122,14 +130,6 @@ def photograph(ink: Float, scene: Scene, rng: np.random.Generator) -> NDArray[np
     np.clip(picture, 0, 1, out=picture)
     pixels = np.asarray(cv2.convertScaleAbs(picture, alpha=255), dtype=np.uint8)
     return pixels if scene.jpeg_quality is None else _compress(pixels, scene.jpeg_quality)
-
-
-def _for_pencil(scene: Scene, rng: np.random.Generator) -> Scene:
-    """Give a scene the grey of graphite; chalk stays chalk."""
-    if scene.white_on_black:
-        return scene
-    grey = int(rng.integers(50, 85))
-    return replace(scene, ink=(grey, grey, grey), strength=min(scene.strength, float(rng.uniform(0.65, 0.95))))
 
 
 def _write(sheet: Float, ink: Float, scene: Scene) -> None:

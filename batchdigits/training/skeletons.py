@@ -8,15 +8,15 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-_Points = tuple[tuple[int, int], ...]
-_Glyph = tuple[_Points, ...]
+Points = tuple[tuple[int, int], ...]
+Glyph = tuple[Points, ...]
 
 # Every stroke is a list of points on its middle line, in hundredths of the digit's height, x right, y down.
 # A smooth curve runs through them in order; a point given twice is a corner.
-_OVAL: _Points = ((38, 1), (15, 15), (4, 50), (14, 86), (35, 100), (56, 85), (66, 50), (55, 14), (36, 1), (27, 4))
-_BOWL: _Points = ((30, 37), (52, 46), (60, 67), (48, 91), (24, 99), (3, 90))
+_OVAL: Points = ((38, 1), (15, 15), (4, 50), (14, 86), (35, 100), (56, 85), (66, 50), (55, 14), (36, 1), (27, 4))
+_BOWL: Points = ((30, 37), (52, 46), (60, 67), (48, 91), (24, 99), (3, 90))
 
-_GLYPHS: dict[int, dict[str, _Glyph]] = {
+_GLYPHS: dict[int, dict[str, Glyph]] = {
     0: {
         "oval": (_OVAL,),
         "round": (((50, 2), (18, 12), (2, 48), (15, 86), (47, 99), (78, 84), (91, 48), (78, 13), (48, 2), (38, 4)),),
@@ -195,12 +195,32 @@ def draw_skeleton(
     glyphs = _GLYPHS[digit]
     if style is None:
         style = STYLES[digit][int(rng.integers(len(glyphs)))]
-    warp = _hand(rng, wobble)
-    strokes = [_smooth(warp(_jittered(points, rng, wobble))) for points in glyphs[style]]
-    strokes = [_tremble(stroke, rng, 0.0035 * wobble) for stroke in strokes]
+    strokes = write_glyph(glyphs[style], rng, wobble=wobble)
     every = np.concatenate(strokes)
     low, high = every.min(axis=0), every.max(axis=0)
     return tuple((stroke - low) / (high[1] - low[1]) for stroke in strokes)
+
+
+def write_glyph(glyph: Glyph, rng: np.random.Generator, *, wobble: float = 1.0) -> list[NDArray[np.float64]]:
+    """Write a character of any kind as one hand would.
+
+    Parameters
+    ----------
+    glyph : Glyph
+        Its strokes, in hundredths of a digit's height.
+    rng : numpy.random.Generator
+    wobble : float
+        See `draw_skeleton`.
+
+    Returns
+    -------
+    list of (K, 2) ndarray of float64
+        Strokes in writing order, points (x, y) about 0.015 apart in units of a digit's height, y down; their box
+        starts near, not at, (0, 0).
+    """
+    warp = _hand(rng, wobble)
+    strokes = [smooth(warp(_jittered(points, rng, wobble))) for points in glyph]
+    return [_tremble(stroke, rng, 0.0035 * wobble) for stroke in strokes]
 
 
 def _hand(rng: np.random.Generator, wobble: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
@@ -220,7 +240,7 @@ def _hand(rng: np.random.Generator, wobble: float) -> Callable[[NDArray[np.float
     return warp
 
 
-def _jittered(points: _Points, rng: np.random.Generator, wobble: float) -> NDArray[np.float64]:
+def _jittered(points: Points, rng: np.random.Generator, wobble: float) -> NDArray[np.float64]:
     """Move every control point a little, in units of the digit's height; the two points of a corner stay together."""
     xy = np.array(points, dtype=np.float64) / 100
     xy += np.clip(rng.normal(0, 0.015 * wobble, xy.shape), -0.035 * wobble, 0.035 * wobble)
@@ -230,7 +250,7 @@ def _jittered(points: _Points, rng: np.random.Generator, wobble: float) -> NDArr
     return xy
 
 
-def _smooth(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def smooth(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Run a curve through (N, 2) control points, broken at repeated ones, and sample it evenly."""
     corners = np.flatnonzero((points[1:] == points[:-1]).all(axis=1)) + 1
     curve = np.concatenate([_catmull_rom(piece) for piece in np.split(points, corners)])
