@@ -56,7 +56,7 @@ def _wide_median(picture: Image, side: int) -> Image:
 
 def _median_beside(level: int, picture: Image, side: int) -> Image:
     """Return the same median for a picture of which one grey level has most."""
-    same = cv2.compare(picture, level, cv2.CMP_EQ) & 1
+    same = (picture == level).astype(np.uint8)
     count = cv2.boxFilter(same, cv2.CV_32S, (side, side), normalize=False, borderType=cv2.BORDER_REPLICATE)
     left, top, width, height = cv2.boundingRect((2 * count < side * side).astype(np.uint8))
     median = np.full_like(picture, level)
@@ -125,7 +125,7 @@ def estimate_background(pixels: Image, window: float, at_most: int, *, mirror: b
     small = cv2.resize(pixels, small_size, interpolation=cv2.INTER_AREA)
     side = min(max(3, round(max(small_size) * window)) | 1, 255)
     pad = side // 2 if mirror else 0
-    padded = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_REFLECT)
+    padded = np.asarray(cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_REFLECT), dtype=np.uint8)
     median = _wide_median(padded, side)[pad : pad + small.shape[0], pad : pad + small.shape[1]]
     return np.asarray(cv2.resize(median, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
@@ -183,9 +183,8 @@ def _not_ink(background: Image) -> Image:
     if darkest >= round(_DEEPEST_SHADOW * brightest):
         return background
     paper = np.percentile(background[::4, ::4], 90, axis=(0, 1))
-    least = np.zeros(4)  # OpenCV's scalars have four channels
-    least[: np.size(paper)] = np.rint(_DEEPEST_SHADOW * paper)
-    return np.asarray(cv2.max(background, tuple(least.tolist())), dtype=np.uint8)
+    least = np.tile(np.rint(_DEEPEST_SHADOW * paper).astype(np.uint8), background.shape[1])
+    return np.maximum(background.reshape(len(background), -1), least).reshape(background.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -271,7 +270,7 @@ def sharpen_marks(contrast: Map, marks: NDArray[np.uint8], settings: ImagingSett
     if count < 2:
         return marks
     inside = np.flatnonzero(labels > 0)
-    owner, value = labels.ravel()[inside], contrast.ravel()[inside]
+    owner, value = np.asarray(labels.ravel()[inside], dtype=np.int32), contrast.ravel()[inside]
     ends = np.cumsum(np.bincount(owner, minlength=count))
     sizes = np.diff(ends, prepend=0)
     # the 90th percentile of each mark: one sort serves all marks
@@ -281,7 +280,7 @@ def sharpen_marks(contrast: Map, marks: NDArray[np.uint8], settings: ImagingSett
     return ink
 
 
-def _sorted_within(owner: NDArray[np.int32], value: Map) -> Map:
+def _sorted_within(owner: NDArray[np.integer], value: Map) -> Map:
     """Sort values by owner, then by size: as one number each, much faster than by two keys.
 
     The bits of floating-point numbers from 0 up stand in the order of the numbers.
