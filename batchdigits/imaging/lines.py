@@ -108,7 +108,7 @@ def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
     height, width = mask.shape
     shortest = max(12, round(0.3 * width))
     _, _, extent, _ = cv2.boundingRect(mask)
-    if extent <= shortest:  # most digits are narrower
+    if extent <= shortest:
         return []
     limit = _thickest(mask)
     runs = _runs_down(mask)
