@@ -9,6 +9,7 @@ A grey picture may come as (H, W): what its three equal channels would give, for
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -153,14 +154,30 @@ def is_light_on_dark(pixels: Image, background: Image) -> bool:
     Whichever side of the paper's brightness the strong deviations lie on is ink; a bright ground must be outweighed
     clearly before it is taken for a board, since glare and sharpening halos are bright too.
     """
+    return _light_excess(pixels, background) > 1
+
+
+def _light_excess(pixels: Image, background: Image) -> float:
+    """Return how many times the light deviations outweigh what the dark ones and the ground ask of them."""
     difference = _mean_of_channels(background) - _mean_of_channels(pixels)
     difference[np.abs(difference) < 20] = 0  # grey levels: noise, not strokes
     dark = float(np.sum(np.square(np.maximum(difference, 0))))
     light = float(np.sum(np.square(np.minimum(difference, 0))))
-    if light > dark * 4.0 or light <= dark * 0.5:
-        return light > dark
     bright_ground = float(np.median(background[::4, ::4])) > 110
-    return light > dark * (4.0 if bright_ground else 0.5)
+    asked = dark * (4.0 if bright_ground else 0.5)
+    return light / asked if asked else (math.inf if light else 0.0)
+
+
+def _is_negative(pixels: Image) -> bool:
+    """Tell chalk from ink by a coarse estimate of the paper where that leaves no doubt, else by a close one.
+
+    Few pictures come within the eightfold of either side, and even if the two estimates disagree on the brightness of
+    the ground, that alone is worth no more than the eightfold.
+    """
+    coarse = _light_excess(pixels, estimate_background(pixels, window=0.55, at_most=80, mirror=True))
+    if not 1 / 8 < coarse < 8:
+        return coarse > 1
+    return is_light_on_dark(pixels, estimate_background(pixels, window=0.55, at_most=160, mirror=True))
 
 
 def noise_level(pixels: Image, background: Image) -> float:
@@ -216,7 +233,7 @@ def measure_contrast(pixels: Image, settings: ImagingSettings) -> Contrast:
         Of the same height and width.
     """
     pixels = _one_channel_if_grey(pixels)
-    light_on_dark = is_light_on_dark(pixels, estimate_background(pixels, window=0.55, at_most=160, mirror=True))
+    light_on_dark = _is_negative(pixels)
     if light_on_dark:
         pixels = 255 - pixels
     rough = _not_ink(estimate_background(pixels, window=0.55, at_most=160))
