@@ -184,7 +184,16 @@ def noise_level(pixels: Image, background: Image) -> float:
     """Return the paper's noise in grey levels: a robust standard deviation, unmoved by the ink."""
     # a ninth of the pixels tells the noise as well
     difference = _mean_of_channels(background[::3, ::3]) - _mean_of_channels(pixels[::3, ::3])
-    return float(1.4826 * np.median(np.abs(difference - np.median(difference))))
+    return float(1.4826 * _median(np.abs(difference - _median(difference))))
+
+
+def _median(values: Map) -> np.float32:
+    """Return what np.median does, which on a small map takes longer to prepare than to find it."""
+    half, odd = divmod(values.size, 2)
+    if odd:
+        return np.float32(np.partition(values, half, axis=None)[half])
+    low, high = np.partition(values, (half - 1, half), axis=None)[half - 1 : half + 1]
+    return np.float32((low + high) / 2)
 
 
 def least_contrast(background: Image, noise: float, settings: ImagingSettings) -> Map:

@@ -114,9 +114,9 @@ def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
     runs = _runs_down(mask)
     length = runs.length
     thin = (length > 0) & (length <= limit)
-    thin_ink = thin[runs.number] * np.uint8(255)
+    thin_ink = cv2.transpose((thin * np.uint8(255))[runs.number.T])
     segments = cv2.HoughLinesP(
-        np.ascontiguousarray(thin_ink),
+        thin_ink,
         rho=1,
         theta=np.pi / 360,
         threshold=max(10, shortest // 2),
@@ -145,8 +145,7 @@ def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
         if len(along) < max(shortest, 7 * thickness):
             continue
         reach = round(thickness)
-        for shift in range(-reach, reach + 1):
-            taken[np.clip(here + shift, 0, height - 1), along] = True
+        taken[np.clip(here + np.arange(-reach, reach + 1)[:, None], 0, height - 1), along] = True
         lines.append(Line(vertical, start, here, on, thickness))
     return lines
 
