@@ -31,35 +31,49 @@ class Line:
         return self.start + len(self.centre)
 
 
-def _runs_down(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return for every pixel the first and one past the last row of the vertical run of ink it lies in."""
-    height = mask.shape[0]
-    rows = np.arange(height, dtype=np.int32)[:, None]
-    ink = mask > 0
-    start = np.maximum.accumulate(np.where(ink, np.int32(-1), rows), axis=0) + 1
-    stop = np.minimum.accumulate(np.where(ink, np.int32(height), rows)[::-1], axis=0)[::-1]
-    return start, stop
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """The vertical runs of ink of a mask, numbered from 1 column by column; 0 stands for paper, with no length."""
+
+    number: NDArray[np.int32]  #: (H, W), of the run that each pixel lies in
+    top: NDArray[np.int64]  #: (N + 1,) first row
+    bottom: NDArray[np.int64]  #: (N + 1,) one past the last row
+
+    @property
+    def length(self) -> NDArray[np.int64]:
+        """(N + 1,) rows."""
+        return self.bottom - self.top
+
+
+def _runs_down(mask: Mask) -> _Runs:
+    """Find the vertical runs of ink."""
+    height, width = mask.shape
+    columns = np.zeros((width, height + 2), np.bool_)  # with paper around, every run starts and ends
+    columns[:, 1:-1] = cv2.transpose(mask)
+    flat = columns.ravel()
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) % (height + 2)
+    top, bottom = (np.concatenate([[0], rows]) for rows in (changes[0::2], changes[1::2]))
+    number = np.zeros((width, height), np.int32)
+    number[columns[:, 1:-1]] = np.repeat(np.arange(len(top), dtype=np.int32), bottom - top)
+    return _Runs(number.T, top, bottom)
 
 
 def _trace(
-    thin: NDArray[np.bool_], top: NDArray[np.int32], bottom: NDArray[np.int32], slope: float, offset: float
+    runs: _Runs, thin: NDArray[np.bool_], slope: float, offset: float
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Follow y = slope * x + offset through the thin runs; return the centre per column, and where there was one."""
-    height, width = thin.shape
+    height, width = runs.number.shape
     x = np.arange(width)
-    best = np.full(width, height, dtype=np.int64)
     wanted = slope * x + offset
-    centre = np.rint(wanted).astype(np.int64)
-    expected = centre.copy()
-    for shift in range(-3, 4):
-        y = np.clip(expected + shift, 0, height - 1)
-        middle = (top[y, x] + bottom[y, x] - 1) // 2
-        far = np.abs(middle - wanted)
-        take = thin[y, x] & (far < best)
-        best[take] = far[take].astype(np.int64)
-        centre[take] = middle[take]
+    expected = np.rint(wanted).astype(np.int64)
+    near = np.clip(expected + np.arange(-3, 4)[:, None], 0, height - 1)
+    run = runs.number[near, x]
+    middle = (runs.top[run] + runs.bottom[run] - 1) // 2
+    far = np.where(thin[run], np.abs(middle - wanted), height).astype(np.int64)
+    nearest = far.argmin(axis=0), x
+    hit = far[nearest] < height
     inside = (expected >= -2) & (expected < height + 2)
-    return np.clip(centre, 0, height - 1), (best < height) & inside
+    return np.clip(np.where(hit, middle[nearest], expected), 0, height - 1), hit & inside
 
 
 def _longest_stretch(
@@ -92,12 +106,17 @@ def _longest_stretch(
 def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
     """Find the near-horizontal candidates of a mask (a transposed one gives the vertical ones)."""
     height, width = mask.shape
-    limit = max(4, round(0.06 * max(height, width)))  # no form rules thicker lines than that
     shortest = max(12, round(0.3 * width))
-    top, bottom = _runs_down(mask)
-    thin = (mask > 0) & (bottom - top <= limit)
+    _, _, extent, _ = cv2.boundingRect(mask)
+    if extent <= shortest:
+        return []
+    limit = _thickest(mask)
+    runs = _runs_down(mask)
+    length = runs.length
+    thin = (length > 0) & (length <= limit)
+    thin_ink = cv2.transpose((thin * np.uint8(255))[runs.number.T])
     segments = cv2.HoughLinesP(
-        thin.astype(np.uint8) * 255,
+        thin_ink,
         rho=1,
         theta=np.pi / 360,
         threshold=max(10, shortest // 2),
@@ -105,15 +124,15 @@ def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
         maxLineGap=max(3, round(0.06 * width)),
     )
     lines: list[Line] = []
-    taken = np.zeros_like(thin)
+    taken = np.zeros(mask.shape, np.bool_)
     found = [] if segments is None else sorted(segments.reshape(-1, 4).tolist(), key=lambda s: -abs(s[2] - s[0]))
     for x0, y0, x1, y1 in found:
         if abs(y1 - y0) > 0.18 * abs(x1 - x0):  # some ten degrees: beyond, it is a stroke, not the form
             continue
-        middle = slice(min(x0, x1), max(x0, x1) + 1)
+        middle = slice(int(min(x0, x1)), int(max(x0, x1)) + 1)
         slope = (y1 - y0) / (x1 - x0)
         offset = y0 - slope * x0
-        centre, hit = _trace(thin, top, bottom, slope, offset)
+        centre, hit = _trace(runs, thin, slope, offset)
         if taken[centre[middle], np.arange(width)[middle]].mean() > 0.5:
             continue
         covered = mask[centre, np.arange(width)] > 0
@@ -122,14 +141,31 @@ def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
         here, on = centre[start:stop], hit[start:stop]
         if on.mean() < 0.4 or (on | covered[start:stop]).mean() < 0.8:
             continue
-        thickness = float(np.median((bottom - top)[here[on], along[on]]))
+        thickness = float(np.median(length[runs.number[here[on], along[on]]]))
         if len(along) < max(shortest, 7 * thickness):
             continue
         reach = round(thickness)
-        for shift in range(-reach, reach + 1):
-            taken[np.clip(here + shift, 0, height - 1), along] = True
+        taken[np.clip(here + np.arange(-reach, reach + 1)[:, None], 0, height - 1), along] = True
         lines.append(Line(vertical, start, here, on, thickness))
     return lines
+
+
+def _near_edge(mask: Mask) -> bool:
+    """Tell whether any ink is so near an edge of the picture that a line could be anchored there."""
+    height, width = mask.shape
+    left, top, extent, depth = cv2.boundingRect(mask)
+    free = int(min(left, top, width - left - extent, height - top - depth))
+    return free <= _margin(max(height, width), _thickest(mask))
+
+
+def _margin(extent: int, thickness: float) -> float:
+    """Return how far from an edge a line of that thickness may end and still run out of the picture."""
+    return max(3.0, 0.025 * extent, 1.5 * thickness)
+
+
+def _thickest(mask: Mask) -> int:
+    """Return the thickness in pixels beyond which no form rules its lines."""
+    return max(4, round(0.06 * int(max(mask.shape))))
 
 
 def _anchored(line: Line, others: list[Line], shape: tuple[int, int]) -> bool:
@@ -139,7 +175,7 @@ def _anchored(line: Line, others: list[Line], shape: tuple[int, int]) -> bool:
     """
     height, width = shape
     extent, breadth = (height, width) if line.vertical else (width, height)
-    margin = max(3.0, 0.025 * extent, 1.5 * line.thickness)
+    margin = _margin(extent, line.thickness)
 
     def end_is_anchored(position: int, across: int) -> bool:
         if min(position, extent - 1 - position, across, breadth - 1 - across) <= margin:
@@ -178,7 +214,10 @@ def find_lines(mask: Mask, known: tuple[Line, ...] = ()) -> tuple[Line, ...]:
     """
     if min(mask.shape) < 16:
         return ()
-    lines = _find_horizontal(mask, vertical=False) + _find_horizontal(np.ascontiguousarray(mask.T), vertical=True)
+    lines = _find_horizontal(mask, vertical=False)
+    if not lines and not known and not _near_edge(mask):
+        return ()  # nothing that a vertical line could end at
+    lines += _find_horizontal(np.ascontiguousarray(mask.T), vertical=True)
     shape = mask.shape[0], mask.shape[1]
     while True:
         kept = [line for line in lines if _anchored(line, [*lines, *known], shape)]
@@ -206,12 +245,12 @@ def remove_lines(mask: Mask, lines: tuple[Line, ...]) -> Mask:
         chosen = [line for line in lines if line.vertical is vertical]
         if not chosen:
             continue
-        top, bottom = _runs_down(source)
+        runs = _runs_down(source)
+        removed = np.zeros(len(runs.top), np.bool_)
         for line in chosen:
-            along = np.arange(line.start, line.stop)
-            length = bottom[line.centre, along] - top[line.centre, along]
+            crossed = runs.number[line.centre, np.arange(line.start, line.stop)]
+            length = runs.length[crossed]
             thickness = float(np.median(length[line.hit]))
-            only_line = line.hit & (length <= 1.6 * thickness + 2)
-            for x, y in zip(along[only_line], line.centre[only_line], strict=True):
-                view[top[y, x] : bottom[y, x], x] = 0
+            removed[crossed[line.hit & (length <= 1.6 * thickness + 2)]] = True
+        view[removed[runs.number]] = 0
     return cleaned

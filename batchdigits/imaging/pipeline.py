@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,14 +59,15 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
     if cut_off:
         lines, ink = (), sharpen_marks(contrast, marks, settings)
         labels, groups = _segment(contrast, ink, settings)
+    digit, tile = np.zeros_like(contrast), np.zeros((TILE, TILE), np.float32)
     if groups:
-        mask = groups[0].mask(labels)
+        box = groups[0].box
+        around = np.s_[max(0, box.top - 1) : box.bottom + 1, max(0, box.left - 1) : box.right + 1]
+        mask = groups[0].mask(labels[around])
         # a line's soft rim must not come back with the digit's own
-        others = cv2.bitwise_and(cv2.bitwise_not(mask), marks)
-        digit = soft_ink(np.where(others > 0, 0, contrast).astype(np.float32), mask)
-        tile = make_tile(digit, settings)
-    else:
-        digit, tile = np.zeros_like(contrast), np.zeros((TILE, TILE), np.float32)
+        others = (mask == 0) & (marks[around] > 0)
+        digit[around] = soft_ink(np.where(others, np.float32(0), contrast[around]), mask)
+        tile = make_tile(digit[around], settings)
     cut_off = cut_off or (bool(groups) and _touches_edge(groups[0].box, ink.shape))
     notes = ("cut_off",) * cut_off + ("several_digits",) * has_comparable(groups)
     return Steps(

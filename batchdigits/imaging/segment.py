@@ -55,24 +55,25 @@ def find_parts(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> tuple[N
         Heaviest first; specks far smaller than the heaviest are left out. Empty for a blank page.
     """
     height, width = ink.shape
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    mass = np.bincount(labels.ravel(), weights=contrast.ravel(), minlength=count)
-    mass[0] = 0
+    count, labels = cv2.connectedComponents(ink, connectivity=8)
+    inside = np.flatnonzero(labels > 0)  # paper is most of a page: only the ink is worth a look
+    owner = labels.ravel()[inside]
+    area = np.bincount(owner, minlength=count)
+    mass = np.bincount(owner, weights=contrast.ravel()[inside], minlength=count)
     # a speck cannot be a part of a digit: less ink than a dot of the pen that drew the heaviest mark
     smallest = max(4.0, 0.004 * float(mass.max()))
+    chosen = np.flatnonzero((mass >= smallest * 0.25) & (area >= smallest))
+    chosen = chosen[np.argsort(-mass[chosen], kind="stable")]
     distance = cv2.distanceTransform(ink, cv2.DIST_L2, 3)
     parts = []
-    for label in np.argsort(-mass, kind="stable"):
-        area = int(stats[label, cv2.CC_STAT_AREA])
-        if label == 0 or mass[label] < smallest * 0.25 or area < smallest:
-            continue
-        left, top, w, h = (int(v) for v in stats[label, :4])
-        inside = (slice(top, top + h), slice(left, left + w))
-        thickness = 2 * float(distance[inside][labels[inside] == label].max())
-        edges = (left <= 1, top <= 1, left + w >= width - 1, top + h >= height - 1)
-        box = Box(left, top, left + w, top + h)
-        parts.append(Part(int(label), box, float(mass[label]), float(mass[label]) / area, thickness, edges))
-    return np.asarray(labels, dtype=np.int32), parts
+    for label in chosen:
+        y, x = np.divmod(inside[owner == label], width)
+        box = Box(int(x.min()), int(y[0]), int(x.max()) + 1, int(y[-1]) + 1)
+        thickness = 2 * float(distance[y, x].max())
+        edges = (box.left <= 1, box.top <= 1, box.right >= width - 1, box.bottom >= height - 1)
+        level = float(mass[label]) / int(area[label])
+        parts.append(Part(int(label), box, float(mass[label]), level, thickness, edges))
+    return labels.astype(np.int32, copy=False), parts
 
 
 def _is_rim(part: Part, height: int, width: int) -> bool:

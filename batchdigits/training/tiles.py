@@ -195,7 +195,7 @@ def _same_digit(tile: NDArray[np.float32], ink: NDArray[np.float32], settings: I
     """Tell whether a photo's tile shows what the ink on clean paper would give."""
     margin = max(ink.shape) // 4
     clean = np.pad(255 - np.rint(ink * 255).astype(np.uint8), margin, constant_values=255)
-    wanted = trace(np.repeat(clean[..., None], 3, axis=2), settings).tile
+    wanted = trace(np.asarray(cv2.cvtColor(clean, cv2.COLOR_GRAY2BGR), dtype=np.uint8), settings).tile
     lengths = float(np.linalg.norm(tile)) * float(np.linalg.norm(wanted))
     return lengths > 0 and float(np.vdot(tile, wanted)) / lengths > _SAME_DIGIT
 
