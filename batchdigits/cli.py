@@ -319,9 +319,7 @@ def train(
         ),
     ] = None,
     models_dir: ModelsDirOption = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Same seed, same data: same model.", envvar="BATCHDIGITS_SEED")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same data: same model.", envvar="BATCHDIGITS_SEED")] = 0,
     epochs: Annotated[
         int | None,
         typer.Option(

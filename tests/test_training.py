@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 
@@ -7,17 +8,22 @@ import numpy as np
 import pytest
 
 from batchdigits.classifiers.runner import load_model
-from batchdigits.errors import DataError, DependencyError, ModelError, OutputError
-from batchdigits.evaluation import expected_calibration_error
+from batchdigits.errors import DataError, DependencyError, ModelError, OutputError, UsageError
+from batchdigits.evaluation import expected_calibration_error, reliability, risk_coverage
 from batchdigits.imaging.pipeline import trace
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.training.calibration import choose_thresholds, fit_calibration, fit_temperature
+from batchdigits.training.augment import jitter
+from batchdigits.training.calibration import choose_thresholds, fit_calibration, fit_known, fit_temperature
 from batchdigits.training.datasets import check_arrays, load_keras_mnist, load_npz
+from batchdigits.training.ensemble import fit_weights, train_ensemble
 from batchdigits.training.export import prove_equal
 from batchdigits.training.features import FEATURES, compute_features, gradient_filters
+from batchdigits.training.job import train_models
+from batchdigits.training.recipes import find_recipe
 from batchdigits.training.simulator import simulate_photo
-from batchdigits.training.tiles import simulate_tiles, tile_pictures
-from batchdigits.training.train import recipe, train
+from batchdigits.training.tile_sets import make_tile_sets
+from batchdigits.training.tiles import NOT_A_DIGIT, simulate_tiles, tile_pictures
+from batchdigits.training.train import train
 
 SETTINGS = ImagingSettings()
 
@@ -49,48 +55,86 @@ def dataset(arrays):
 
 
 @pytest.fixture(scope="module")
-def trained(dataset, tmp_path_factory):
+def sets(dataset):
+    return make_tile_sets(dataset, SETTINGS, name="small", simulated=240)
+
+
+@pytest.fixture(scope="module")
+def trained(sets, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "knn"
-    return folder, train("knn", dataset, folder, data_name="small", simulated=120)
+    return folder, train("knn", sets, folder)
 
 
-def test_a_trained_model_is_saved_whole_and_reads_digits(trained, dataset):
+def test_a_trained_model_is_saved_whole_and_reads_digits(trained, sets):
     folder, card = trained
     assert sorted(file.name for file in folder.iterdir()) == ["card.json", "model.onnx"]
     assert [file.name for file in folder.parent.iterdir()] == ["knn"]
-    tiles = tile_pictures(dataset.x_test, dataset.y_test, SETTINGS, jobs=1)
-    found = load_model(folder)(tiles.pixels).probabilities.argmax(axis=1)
-    assert (found == tiles.labels).mean() == pytest.approx(card.scores["test_accuracy"], abs=1e-5)
+    test = sets.test["test"]
+    found = load_model(folder)(test.pixels).probabilities.argmax(axis=1)
+    assert (found == test.labels).mean() == pytest.approx(card.scores["test_accuracy"], abs=1e-5)
     assert card.scores["test_accuracy"] >= 0.9
 
 
-def test_the_card_says_on_what_and_how(trained, dataset):
+@pytest.mark.parametrize("name", ["knn", "rf", "logreg", "svm", "ann", "cnn"])
+def test_every_recipe_learns_to_tell_digits_from_each_other_and_from_other_things(name, sets, tmp_path):
+    if name in ("ann", "cnn"):
+        pytest.importorskip("keras", reason="Keras is not installed: no networks to train")
+    card = train(name, sets, tmp_path / name, epochs=6)
+    assert card.scores["test_accuracy"] >= 0.85
+    assert card.scores["proof_difference"] <= 1e-5
+    model = load_model(tmp_path / name)
+    digits, others = model(sets.held_digits.pixels).known, model(sets.measured_others.pixels).known
+    assert (digits[:, None] > others[None, :]).mean() > 0.75  # the area under the ROC curve
+
+
+def test_the_card_says_on_what_and_how(trained, dataset, sets):
     card = json.loads((trained[0] / "card.json").read_text(encoding="utf-8"))
     assert card["data"]["digest"] == dataset.digest
+    assert card["data"]["simulated_photos"] == 240
     assert card["recipe"]["seed"] == 0
-    assert "LeCun" in card["data"]["attribution"]
     assert card["libraries"]["scikit-learn"]
     assert card["scores"]["proof_difference"] <= 1e-5
+    assert card["scores"]["others_count"] == len(sets.measured_others)
+    curves = card["curves"]["simulated"]
+    assert sum(count for _, _, count in curves["reliability"]) == card["scores"]["simulated_count"]
+    assert curves["risk_coverage"][-1][1] == 1
+    assert 1 - curves["risk_coverage"][-1][2] == pytest.approx(card["scores"]["simulated_accuracy"], abs=1e-4)
 
 
-def test_same_seed_same_weights_for_any_number_of_jobs(trained, dataset, tmp_path):
-    again = train("knn", dataset, tmp_path / "again", data_name="small", simulated=120, jobs=2)
-    other = train("knn", dataset, tmp_path / "other", data_name="small", simulated=120, seed=1)
-    assert again.weights_sha256 == trained[1].weights_sha256
-    assert other.weights_sha256 != trained[1].weights_sha256
+@pytest.mark.parametrize("name", ["knn", "rf", "svm"])
+def test_same_seed_same_weights(name, sets, tmp_path):
+    first, again, other = (
+        train(name, sets, tmp_path / str(number), seed=seed).weights_sha256 for number, seed in enumerate([0, 0, 1])
+    )
+    assert first == again != other or name == "svm"  # libsvm draws nothing by chance
 
 
-def test_training_again_replaces_the_model(dataset, tmp_path):
+def test_the_same_tiles_for_any_number_of_jobs(sets, dataset):
+    again = make_tile_sets(dataset, SETTINGS, name="small", simulated=240, jobs=2)
+    other = make_tile_sets(dataset, SETTINGS, name="small", simulated=240, seed=1)
+    assert (again.fit.pixels == sets.fit.pixels).all()
+    assert (again.measured_others.pixels == sets.measured_others.pixels).all()
+    assert len(other.fit) != len(sets.fit) or (other.fit.pixels != sets.fit.pixels).any()
+
+
+def test_what_is_held_out_is_not_fitted_to(sets):
+    fitted = {tile.tobytes() for tile in sets.fit.pixels}
+    for held in (sets.held_digits, sets.held_photos, sets.measured_photos, sets.test["test"]):
+        assert not any(tile.tobytes() in fitted for tile in held.pixels)
+    assert set(np.unique(sets.fit.labels)) == {*range(10), NOT_A_DIGIT}
+
+
+def test_training_again_replaces_the_model(sets, tmp_path):
     folder = tmp_path / "knn"
-    first = train("knn", dataset, folder, data_name="small", simulated=0)
-    second = train("knn", dataset, folder, data_name="small", simulated=0, seed=3)
+    first = train("knn", sets, folder)
+    second = train("knn", sets, folder, seed=3)
     assert load_model(folder).card.label == f"knn@{second.digest}" != f"knn@{first.digest}"
 
 
-def test_a_place_that_cannot_be_written_is_said(dataset, tmp_path):
+def test_a_place_that_cannot_be_written_is_said(sets, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be saved"):
-        train("knn", dataset, tmp_path / "file" / "knn", data_name="small", simulated=0)
+        train("knn", sets, tmp_path / "file" / "knn")
 
 
 def test_a_graph_that_differs_is_not_saved():
@@ -99,7 +143,53 @@ def test_a_graph_that_differs_is_not_saved():
             return np.zeros((len(tiles), 10), np.float32)
 
     with pytest.raises(ModelError, match="differs"):
-        prove_equal(Wrong(), lambda tiles: np.eye(10)[np.zeros(len(tiles), int)], np.zeros((3, 28, 28), np.float32))
+        prove_equal(Wrong(), lambda tiles: np.eye(11)[np.zeros(len(tiles), int)], np.zeros((3, 28, 28), np.float32))
+
+
+def test_an_ensemble_is_a_card_that_names_its_members(sets, tmp_path):
+    singles = [train(name, sets, tmp_path / name) for name in ("knn", "logreg")]
+    card = train_ensemble(["knn", "logreg"], sets, tmp_path / "ensemble", models_dir=tmp_path)
+    assert [file.name for file in (tmp_path / "ensemble").iterdir()] == ["card.json"]
+    assert {(m.name, m.digest) for m in card.members} <= {(single.name, single.digest) for single in singles}
+    test = sets.test["test"]
+    found = load_model("ensemble", tmp_path)(test.pixels).probabilities.argmax(axis=1)
+    assert (found == test.labels).mean() == pytest.approx(card.scores["test_accuracy"], abs=1e-5)
+
+    train("knn", sets, tmp_path / "knn", seed=5)
+    with pytest.raises(ModelError, match="train ensemble"):
+        load_model("ensemble", tmp_path)
+
+
+def test_no_member_may_have_seen_what_an_ensemble_is_weighed_on(sets, tmp_path):
+    train("knn", sets, tmp_path / "knn")
+    other = dataclasses.replace(sets, origin={**sets.origin, "seed": 1})
+    with pytest.raises(ModelError, match="another seed"):
+        train_ensemble(["knn"], other, tmp_path / "ensemble", models_dir=tmp_path)
+    assert not (tmp_path / "ensemble").exists()
+
+
+def test_votes_go_to_the_member_that_knows():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 11, 3000)
+    knows, guesses = rng.normal(0, 1, (2, 3000, 10)).astype(np.float32)
+    knows[labels < 10, labels[labels < 10]] += 4
+    knows[labels == NOT_A_DIGIT] -= 4
+    weights = fit_weights(np.stack([knows, guesses]), labels)
+    assert weights[0] > 10 * weights[1]
+
+
+def test_a_missing_library_is_told_before_the_work(tmp_path, monkeypatch):
+    for module in ("keras", "tensorflow", "batchdigits.training.keras_recipes"):
+        monkeypatch.setitem(sys.modules, module, None) if module != "batchdigits.training.keras_recipes" else (
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        )
+    with pytest.raises(DependencyError, match=r"batchdigits\[keras\]"):
+        next(train_models(["all"], tmp_path / "models", data=tmp_path / "never-read.npz"))
+
+
+def test_what_cannot_be_trained_is_told(tmp_path):
+    with pytest.raises(UsageError, match="ensemble"):
+        next(train_models(["quantum"], tmp_path))
 
 
 def test_features_are_unit_vectors_and_nothing_gives_nothing(dataset):
@@ -134,7 +224,7 @@ def test_simulated_tiles_depend_on_the_seed_alone(dataset):
 
 def test_unknown_recipe_names_those_there_are():
     with pytest.raises(ModelError, match="knn"):
-        recipe("quantum")
+        find_recipe("quantum")
 
 
 @pytest.mark.parametrize(
@@ -186,9 +276,23 @@ def test_temperature_undoes_overconfidence():
     assert fit_temperature((5 * logits).astype(np.float32), labels) == pytest.approx(5 * honest, rel=0.02)
 
 
-def test_calibration_takes_held_out_digits_for_digits():
+def test_what_is_a_digit_is_told_by_its_energy():
     rng = np.random.default_rng(0)
-    calibration = fit_calibration(rng.normal(0, 1, (5000, 10)).astype(np.float32), rng.integers(0, 10, 5000))
+    middle, scale = fit_known(rng.normal(8, 1, 5000), rng.normal(2, 1, 500))
+    known = 1 / (1 + np.exp(-(np.array([2.0, 8.0]) - middle) / scale))
+    assert known[0] < 0.05
+    assert known[1] > 0.99
+
+
+@pytest.mark.parametrize("others", [np.zeros(5), np.full(5, 30.0)])
+def test_energies_that_say_nothing_or_everything_give_a_finite_curve(others):
+    assert np.isfinite(fit_known(np.full(50, 30.0), others)).all()
+
+
+def test_calibration_of_meaningless_scores_is_finite():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 1, (5000, 10)).astype(np.float32)
+    calibration = fit_calibration(scores, rng.integers(0, 10, 5000), scores[:100])
     assert calibration.temperature > 0
     assert calibration.energy_scale > 0
 
@@ -197,14 +301,21 @@ def test_the_threshold_keeps_the_risk_and_no_more():
     confidence = np.linspace(1, 0.5, 1000)
     correct = np.ones(1000, bool)
     correct[600::10] = False
-    threshold = choose_thresholds(confidence, correct, risk=0.01).review_below
+    threshold = choose_thresholds(confidence, correct, np.zeros(0), risk=0.01).review_below
     accepted = confidence >= threshold
     assert (~correct[accepted]).mean() <= 0.01
     assert accepted.sum() >= 600
 
 
 def test_where_nothing_is_safe_nothing_is_ok():
-    assert choose_thresholds(np.full(10, 0.9), np.zeros(10, bool)).review_below == 1.0
+    assert choose_thresholds(np.full(10, 0.9), np.zeros(10, bool), np.zeros(0)).review_below == 1.0
+
+
+def test_the_threshold_keeps_out_what_is_no_digit():
+    strangers = np.linspace(0, 0.9, 1001)
+    threshold = choose_thresholds(np.ones(10), np.ones(10, bool), strangers, fooled=0.02).review_below
+    assert (strangers >= threshold).mean() <= 0.021
+    assert threshold == pytest.approx(0.882, abs=0.002)
 
 
 def test_calibration_error_of_honest_and_of_boastful_confidence():
@@ -214,3 +325,26 @@ def test_calibration_error_of_honest_and_of_boastful_confidence():
     assert expected_calibration_error(confidence, correct) < 0.01
     assert expected_calibration_error(np.ones(1000), np.arange(1000) % 2 == 0) == pytest.approx(0.5)
     assert np.isnan(expected_calibration_error(np.zeros(0), np.zeros(0, bool)))
+
+
+def test_reliability_by_hand():
+    bars = reliability(np.array([0.1, 0.15, 0.95, 0.97, 1.0]), np.array([False, True, True, True, False]), bins=2)
+    assert bars == [(0.125, 0.5, 2), (pytest.approx(0.97333, abs=1e-5), pytest.approx(0.66667, abs=1e-5), 3)]
+
+
+def test_risk_and_coverage_by_hand():
+    confidence, correct = np.array([0.9, 0.8, 0.8, 0.3]), np.array([True, True, False, False])
+    curve = risk_coverage(confidence, correct, points=1000)
+    assert curve == [(0.9, 0.25, 0.0), (0.8, 0.75, pytest.approx(1 / 3, abs=1e-6)), (0.3, 1.0, 0.5)]
+    assert risk_coverage(np.zeros(0), np.zeros(0, bool)) == []
+
+
+def test_jitter_keeps_digits_what_they_are(dataset):
+    tiles = tile_pictures(dataset.x_test, dataset.y_test, SETTINGS, jobs=1).pixels
+    moved = jitter(tiles, np.random.default_rng(0))
+    assert (moved == jitter(tiles, np.random.default_rng(0))).all()
+    assert (moved != tiles).any(axis=(1, 2)).all()
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    assert moved.sum(axis=(1, 2)) == pytest.approx(tiles.sum(axis=(1, 2)), rel=0.45)
+    assert jitter(tiles, np.random.default_rng(0), strength=0) == pytest.approx(tiles, abs=1e-5)

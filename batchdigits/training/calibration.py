@@ -49,9 +49,7 @@ def fit_known(digits: NDArray[np.floating], others: NDArray[np.floating]) -> tup
     return mean + float(middle) * spread, spread / float(np.exp(steepness))
 
 
-def fit_calibration(
-    scores: NDArray[np.float32], labels: NDArray[np.int64], others: NDArray[np.float32]
-) -> Calibration:
+def fit_calibration(scores: NDArray[np.float32], labels: NDArray[np.int64], others: NDArray[np.float32]) -> Calibration:
     """Fit all of a model's calibration.
 
     Parameters

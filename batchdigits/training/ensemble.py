@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from batchdigits.classifiers.card import Card, Member
-from batchdigits.classifiers.runner import Classifier, Votes, load_model, log_odds
+from batchdigits.classifiers.runner import Votes, load_model, log_odds
 from batchdigits.errors import ModelError
 from batchdigits.training.export import check_place, save_model
 from batchdigits.training.measure import judge
@@ -92,7 +92,9 @@ def train_ensemble(
     pixels = np.concatenate([tiles.pixels, others.pixels])
     votes = np.stack([log_odds(member(pixels)) for member in members])
     weights = fit_weights(votes, np.concatenate([tiles.labels, others.labels]))
-    chosen = [(member, float(round(weight, 4))) for member, weight in zip(members, weights, strict=True) if weight >= _LEAST]
+    chosen = [
+        (member, float(round(weight, 4))) for member, weight in zip(members, weights, strict=True) if weight >= _LEAST
+    ]
     calibration, thresholds, scores, curves = judge(Votes(chosen), sets)
     card = Card(
         name="ensemble",
@@ -117,7 +119,9 @@ def train_ensemble(
 def _check_member(card: Card, sets: TileSets) -> None:
     differing = [key for key, value in sets.origin.items() if card.data.get(key) != value]
     if differing or card.imaging != sets.imaging or card.members:
-        what = "is an ensemble itself" if card.members else f"was trained with another {', '.join(differing) or 'imaging'}"
+        what = (
+            "is an ensemble itself" if card.members else f"was trained with another {', '.join(differing) or 'imaging'}"
+        )
         raise ModelError(
             f"{card.label} {what}: it may have been fitted to what is held out here. "
             f"Train it on the same data with the same options first: batchdigits train {card.name}"

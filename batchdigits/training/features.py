@@ -5,10 +5,12 @@ Written once, as ONNX nodes: training computes its features by running the very 
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
-from batchdigits.training.graphs import GraphBuilder, run_graph
+from batchdigits.training.graphs import GraphBuilder, GraphRunner
 
 ORIENTATIONS = 8
 CELLS = 7
@@ -48,10 +50,15 @@ def add_features(graph: GraphBuilder, tiles: str) -> str:
     return graph.add("Div", rooted, graph.add("Max", length, graph.constant(np.array([1e-6], np.float32))))
 
 
+@cache
+def _features() -> GraphRunner:
+    graph = GraphBuilder()
+    return GraphRunner(graph.build(add_features(graph, "tiles"), FEATURES))
+
+
 def compute_features(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the (N, 392) features of (N, 28, 28) tiles."""
-    graph = GraphBuilder()
-    return run_graph(graph.build(add_features(graph, "tiles"), FEATURES), tiles)
+    return _features()(tiles)
 
 
 def project(
@@ -63,4 +70,4 @@ def project(
     """
     graph = GraphBuilder()
     result = graph.add_linear(add_features(graph, "tiles"), matrix, offset)
-    return run_graph(graph.build(result, matrix.shape[1]), tiles)
+    return GraphRunner(graph.build(result, matrix.shape[1]))(tiles)

@@ -17,6 +17,8 @@ from batchdigits.imaging.pipeline import trace
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.sources.images import read_pages
 from batchdigits.sources.walk import Source, display_name, find_sources
+from batchdigits.training.parallel import run_chunks
+from batchdigits.training.progress import silent
 from batchdigits.types import Page, PageId
 
 _DIGITS = "0123456789"
@@ -152,12 +154,10 @@ def _report_left_out(name: str, left_out: list[_LeftOut], total: int, say: Calla
 def _read_all(sources: Sequence[Source], settings: ImagingSettings, jobs: int) -> list[_Example | _LeftOut]:
     if jobs == 1 or len(sources) < _FEW:
         return _read_chunk(sources, settings)
-    from joblib import Parallel, delayed
-
     # joblib keeps processes for the next call, and these know nothing of a change of the working folder
     sources = [replace(source, path=source.path.absolute()) for source in sources]
-    starts = range(0, len(sources), _CHUNK)
-    parts = Parallel(n_jobs=jobs)(delayed(_read_in_process)(sources[s : s + _CHUNK], settings) for s in starts)
+    tasks = [(sources[s : s + _CHUNK], settings) for s in range(0, len(sources), _CHUNK)]
+    parts = run_chunks(_read_in_process, tasks, jobs=jobs, progress=silent, title="pictures")
     return [result for part in parts for result in part]
 
 

@@ -57,18 +57,32 @@ class GraphBuilder:
             self._constants,
         )
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", OPSET_ML)], ir_version=IR_VERSION, producer_name="batchdigits"
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", OPSET_ML)],
+            ir_version=IR_VERSION,
+            producer_name="batchdigits",
         )
         onnx.checker.check_model(model)
         return model
 
 
-def run_graph(model: onnx.ModelProto, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the (N, width) results of a graph for (N, 28, 28) tiles, in batches of the size that will serve."""
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    width = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    padded = np.concatenate([tiles, np.zeros((-len(tiles) % BATCH, 28, 28), np.float32)])
-    out = np.empty((len(padded), width), np.float32)
-    for start in range(0, len(padded), BATCH):
-        (out[start : start + BATCH],) = session.run(None, {"tiles": padded[start : start + BATCH]})
-    return out[: len(tiles)]
+class GraphRunner:
+    """Runs a graph over any number of tiles, in batches of the size that will serve.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        As `GraphBuilder.build` makes it.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        self._width = self._session.get_outputs()[0].shape[1]
+
+    def __call__(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the (N, width) results of (N, 28, 28) tiles."""
+        padded = np.concatenate([tiles, np.zeros((-len(tiles) % BATCH, 28, 28), np.float32)])
+        out = np.empty((len(padded), self._width), np.float32)
+        for start in range(0, len(padded), BATCH):
+            (out[start : start + BATCH],) = self._session.run(None, {"tiles": padded[start : start + BATCH]})
+        return out[: len(tiles)]

@@ -16,9 +16,7 @@ from batchdigits.training.tile_sets import TileSets
 from batchdigits.training.tiles import LabelledTiles
 
 
-def judge(
-    scorer: Scorer, sets: TileSets
-) -> tuple[Calibration, Thresholds, dict[str, float], dict[str, Any]]:
+def judge(scorer: Scorer, sets: TileSets) -> tuple[Calibration, Thresholds, dict[str, float], dict[str, Any]]:
     """Calibrate and measure.
 
     Returns

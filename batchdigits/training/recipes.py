@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast
@@ -28,7 +28,7 @@ class Trained:
 
     graph: onnx.ModelProto  #: tiles (N, 28, 28) to scores (N, 10)
     predict: Predict  #: the original: tiles (N, 28, 28) to probabilities (N, 11), the last that of no digit
-    parameters: dict[str, float | str]  #: for the card
+    parameters: Mapping[str, float]  #: for the card
 
 
 class Recipe(Protocol):
@@ -46,6 +46,7 @@ _RECIPES = {
     "ann": "batchdigits.training.keras_recipes:ann",
     "cnn": "batchdigits.training.keras_recipes:cnn",
 }
+
 
 def find_recipe(name: str) -> Recipe:
     """Return the recipe of this name.

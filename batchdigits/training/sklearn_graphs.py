@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,9 @@ def _squared_length(g: GraphBuilder, rows: str, width: int) -> str:
 
 def _membership(g: GraphBuilder, classes: NDArray[np.int64]) -> str:
     """Add the (M, 11) table of what belongs to which class, worked out when the graph is loaded: the file is small."""
-    which = g.add("Equal", g.constant(classes[:, None].astype(np.int32)), g.constant(np.arange(_CLASSES, dtype=np.int32)))
+    which = g.add(
+        "Equal", g.constant(classes[:, None].astype(np.int32)), g.constant(np.arange(_CLASSES, dtype=np.int32))
+    )
     return g.add("Cast", which, to=onnx.TensorProto.FLOAT)
 
 
@@ -81,8 +84,7 @@ def forest_graph(matrix: Floats, offset: Floats, forest: RandomForestClassifier,
 def _tree_attributes(forest: RandomForestClassifier) -> dict[str, Any]:
     """Return a forest as the attributes of ONNX's TreeEnsembleRegressor."""
     nodes: dict[str, list[Any]] = {
-        key: []
-        for key in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids")
+        key: [] for key in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids")
     }
     targets: dict[str, list[Any]] = {key: [] for key in ("treeids", "nodeids", "ids", "weights")}
     for number, estimator in enumerate(forest.estimators_):
@@ -119,7 +121,9 @@ def support_vector_graph(matrix: Floats, offset: Floats, machine: SVC, *, sharpn
     gammas = g.constant(np.array([gamma], np.float32))
     own = g.add("Mul", _squared_length(g, points, vectors.shape[1]), gammas)
     kernel = g.add("Exp", g.add("Sub", near, own))
-    margins = g.add("Add", g.add("MatMul", kernel, _pair_weights(g, machine)), g.constant(machine.intercept_.astype(np.float32)))
+    margins = g.add(
+        "Add", g.add("MatMul", kernel, _pair_weights(g, machine)), g.constant(machine.intercept_.astype(np.float32))
+    )
     # log sigmoid(x) = -softplus(-x), for both sides of every pair
     scaled = g.add("Mul", margins, g.constant(np.array([sharpness], np.float32)))
     won, lost = g.add("Softplus", g.add("Neg", scaled)), g.add("Softplus", scaled)
@@ -139,7 +143,7 @@ def _pair_weights(g: GraphBuilder, machine: SVC) -> str:
     A vector of class c weighs only in the classes - 1 pairs that c is part of.
     """
     count = len(machine.classes_)
-    pairs = list(zip(*np.triu_indices(count, 1), strict=True))
+    pairs = list(itertools.combinations(range(count), 2))
     ends = np.cumsum(machine.n_support_)
     blocks = []
     for own, (start, end) in enumerate(zip(ends - machine.n_support_, ends, strict=True)):

@@ -21,8 +21,8 @@ _LIBRARIES = ("numpy", "opencv-python-headless", "onnx", "scikit-learn", "keras"
 
 _LIMITS = (
     "Reads one isolated handwritten digit. Weakest on faint pencil across a hard shadow, on strokes thick enough to "
-    "fill their loops, and on 1 and 7 of unfamiliar habits. What is no digit is flagged as far as it resembles what was "
-    "simulated: letters that some hands write like digits (O, I, S, Z, B, g, q) are read as these."
+    "fill their loops, and on 1 and 7 of unfamiliar habits. What shows no digit is flagged as far as it resembles what "
+    "was simulated; letters that some hands write like digits (O, I, S, Z, B, g, q) are read as these."
 )
 
 
@@ -82,7 +82,7 @@ def train(
     calibration, thresholds, scores, curves = judge(session, sets)
     card = Card(
         name=name,
-        recipe={"name": name, "seed": seed} | trained.parameters,
+        recipe={"name": name, "seed": seed, **trained.parameters},
         imaging=sets.imaging,
         data=sets.origin,
         calibration=calibration,

@@ -1,0 +1,85 @@
+"""All models side by side: labelled folders and arrays of digits, each read right, marked ok, and right of these.
+
+python benchmarks/compare.py SET... [--model knn --model cnn] [--models-dir DIR]
+
+A SET is a folder with a labels.csv (columns file,label), or an .npz of pictures and labels: x and y, or x_test and
+y_test. Pictures are uint8, ink 255 on 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from batchdigits.batch import read_source
+from batchdigits.classifiers.runner import Classifier, load_model
+from batchdigits.classifiers.store import MODEL_NAMES
+from batchdigits.imaging.pipeline import find_digit
+from batchdigits.reading import read_digit
+from batchdigits.sources.walk import find_sources
+from batchdigits.types import Page, PageId, Status, Tiles
+
+
+def read_folder(folder: Path, classifier: Classifier) -> Iterator[tuple[Tiles, str]]:
+    """Yield the tiles and the label of every labelled picture."""
+    settings = classifier.card.imaging
+    with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
+        labels = {row["file"]: row["label"] for row in csv.DictReader(file)}
+    for source in find_sources([folder]).sources:
+        if source.name in labels:
+            for tiles in read_source(source, settings):
+                if isinstance(tiles, Tiles):
+                    yield tiles, labels[source.name]
+
+
+def read_arrays(path: Path, classifier: Classifier) -> Iterator[tuple[Tiles, str]]:
+    """Yield the tiles and the label of every picture in an archive."""
+    with np.load(path, allow_pickle=False) as archive:
+        part = "_test" if "x_test" in archive else ""
+        pictures, labels = archive[f"x{part}"], archive[f"y{part}"]
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        pixels = np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+        yield find_digit(Page(PageId(f"{number}"), pixels), classifier.card.imaging), str(label)
+
+
+def main() -> None:
+    """Print a table for every set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="+", type=Path)
+    parser.add_argument("--model", action="append")
+    parser.add_argument("--models-dir", type=Path)
+    arguments = parser.parse_args()
+    classifiers = [load_model(name, arguments.models_dir) for name in arguments.model or MODEL_NAMES]
+    print(
+        "| set | model | right | share | flagged | ok, right | ok, wrong |\n| --- | --- | --- | --- | --- | --- | --- |"
+    )
+    for path in arguments.sets:
+        reader = read_folder if path.is_dir() else read_arrays
+        found = list(reader(path, classifiers[0]))  # all models share the imaging
+        for classifier in classifiers:
+            assert classifier.card.imaging == classifiers[0].card.imaging
+            right = ok_right = ok = 0
+            scores = classifier(np.concatenate([tiles.pixels for tiles, _ in found]))
+            place = 0
+            for tiles, label in found:
+                own = slice(place, place + len(tiles.boxes))
+                place = own.stop
+                part = type(scores)(scores.probabilities[own], scores.known[own])
+                row = read_digit(tiles, part, classifier.card.thresholds, classifier.card.label)
+                right += row.prediction == label
+                ok += row.status is Status.OK
+                ok_right += row.status is Status.OK and row.prediction == label
+            print(
+                f"| {path.name} | {classifier.card.label} | {right}/{len(found)} | {right / len(found):.2%} "
+                f"| {1 - ok / len(found):.2%} | {ok_right} | {ok - ok_right} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
