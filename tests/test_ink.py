@@ -124,3 +124,35 @@ def test_each_mark_is_cut_at_a_share_of_its_own_darkness():
 def test_sharpening_nothing_gives_nothing():
     empty = np.zeros((4, 4), np.uint8)
     assert not sharpen_marks(empty.astype(np.float32), empty, SETTINGS).any()
+
+
+@pytest.mark.parametrize("window", [0.12, 0.55])
+@pytest.mark.parametrize("noise", [0, 4])
+def test_a_grey_picture_needs_only_one_channel(window, noise):
+    page = with_bar(paper(colour=(210, 210, 210)), (90, 90, 90))
+    page[40:70, 20:100] = 60  # fills most of a narrow window, but not of a wide one
+    grain = np.random.default_rng(2).normal(0, noise, (120, 120, 1))
+    page = np.clip(page + grain, 0, 255).astype(np.uint8)
+    of_three = estimate_background(page, window=window, at_most=120)
+    of_one = estimate_background(page[..., 0], window=window, at_most=120)
+    assert (of_three == of_one[..., None]).all()
+    assert len(np.unique(of_one)) > 1 or window > 0.5
+    assert (ink_contrast(page, of_three) == ink_contrast(page[..., 0], of_one)).all()
+
+
+def test_polarity_is_the_same_from_a_coarse_paper_as_from_a_close_one():
+    board = np.random.default_rng(3).integers(35, 60, (200, 200, 3), dtype=np.uint8)
+    board[40:160, 96:104] = 200
+    for picture in (board, 255 - board):
+        paper_estimate = estimate_background(picture, window=0.55, at_most=160, mirror=True)
+        assert measure_contrast(picture, SETTINGS).light_on_dark == is_light_on_dark(picture, paper_estimate)
+
+
+def test_noise_of_an_even_and_of_an_odd_number_of_pixels_is_the_median():
+    rng = np.random.default_rng(4)
+    for side in (30, 33):
+        ground = paper(side, side, (128, 128, 128))
+        pixels = np.repeat(rng.integers(100, 150, (side, side, 1), dtype=np.uint8), 3, axis=2)
+        deviation = 128 - pixels[::3, ::3, 0].astype(float)
+        expected = 1.4826 * np.median(np.abs(deviation - np.median(deviation)))
+        assert noise_level(pixels, ground) == pytest.approx(expected, rel=1e-5)

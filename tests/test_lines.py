@@ -40,6 +40,12 @@ def test_a_box_goes_and_the_digit_in_it_stays():
     assert np.count_nonzero(left & ~digit) < 0.03 * np.count_nonzero(box)  # rounded corners may leave crumbs
 
 
+def test_a_box_far_from_every_edge_holds_itself():
+    mask = blank()
+    cv2.rectangle(mask, (50, 55), (150, 145), 255, 3)
+    assert sorted(line.vertical for line in find_lines(mask)) == [False, False, True, True]
+
+
 def test_borders_partly_in_view_go():
     mask = blank()
     mask[:, 12:16] = 255
