@@ -24,7 +24,8 @@ from batchdigits.training.tiles import NOT_A_DIGIT, LabelledTiles
 Floats = NDArray[np.float32]
 
 _BATCH = 128
-_MOMENTUM = 0.95  # of batch normalisation: what is used at the end is the end's average
+_MOMENTUM = 0.9  # of batch normalisation's averages
+_SETTLING = 50  # batches: until the averages are those of the final weights, however short the training was
 
 
 def ann(
@@ -87,13 +88,13 @@ def cnn(
     Parameters
     ----------
     tiles, seed, epochs, progress
-        As for `ann`; 16 epochs by default.
+        As for `ann`.
     rate, dropout : float
         The highest learning rate, and the share of values that the last layer forgets while it learns.
     """
     keras.utils.set_random_seed(seed)
     model = _network(dropout)
-    epochs = epochs or 16
+    epochs = epochs or 14
     _fit(model, tiles, _as_images, seed, epochs, rate, progress)
     g = GraphBuilder()
     channel = g.add("Unsqueeze", "tiles", g.constant(np.array([1], np.int64)))
@@ -193,3 +194,5 @@ def _fit(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     model.fit(feed, epochs=epochs, verbose=0, callbacks=[_Watch(epochs, progress)], shuffle=False)
+    for number in range(_SETTLING):
+        model(feed[number % steps][0], training=True)

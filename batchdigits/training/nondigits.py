@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from batchdigits.training import marks, scrawls, spoilt
 from batchdigits.training.fields import Float
 from batchdigits.training.pens import random_pen
-from batchdigits.training.scenes import Colour, PrintedBox, Ruling, Scene, random_scene
+from batchdigits.training.scenes import Colour, PrintedBox, Ruling, Scene, random_small_scene
 from batchdigits.training.scrawls import Handwriting, Writer
 from batchdigits.training.simulator import for_pencil, photograph
 
@@ -44,7 +44,6 @@ _STREWN: Mapping[str, Callable[[np.random.Generator, tuple[int, int]], Float]] =
 #: What `simulate_non_digit` draws.
 KINDS: tuple[str, ...] = (*_WRITTEN, *_PRINTED, *_STREWN)
 
-_SCALE = 0.62  # of a digit's picture: imaging takes twice the time for a full one, and a tile shows no difference
 _STAINS: tuple[Colour, ...] = ((40, 70, 110), (60, 90, 140), (90, 90, 95), (50, 50, 55), (120, 130, 160), (45, 35, 35))
 
 
@@ -84,7 +83,7 @@ def draw_non_digit(
     scene : Scene
         Where it belongs, its `digit_height` that of the whole ink map.
     """
-    scene = _smaller(random_scene(rng, difficulty=difficulty))
+    scene = random_small_scene(rng, difficulty=difficulty)
     if kind in _STREWN:
         return _STREWN[kind](rng, scene.size), _soiled(scene, kind, rng)
     if kind in _PRINTED:
@@ -96,10 +95,6 @@ def draw_non_digit(
     ink = _WRITTEN[kind](Writer(rng, pen, 0.6 + 0.6 * difficulty, handwriting))
     scene = _placed(ink, scene, rng)
     return ink, _at_edge(ink, scene, rng) if kind == "fragment" and rng.random() < 0.4 else scene
-
-
-def _smaller(scene: Scene) -> Scene:
-    return replace(scene, size=(max(72, round(scene.size[0] * _SCALE)), max(72, round(scene.size[1] * _SCALE))))
 
 
 def _bare(scene: Scene) -> Scene:

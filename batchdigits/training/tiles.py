@@ -14,7 +14,8 @@ from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.training.augment import distort, enlarge
 from batchdigits.training.parallel import run_chunks
 from batchdigits.training.progress import Progress, silent
-from batchdigits.training.simulator import photograph, random_scene, simulate_ink
+from batchdigits.training.scenes import random_small_scene
+from batchdigits.training.simulator import photograph, simulate_ink
 
 NOT_A_DIGIT = 10
 """The label of a tile that shows no digit, or not one."""
@@ -105,7 +106,7 @@ def simulate_tiles(
     seed : int
         The same seed gives the same tiles.
     difficulty : (float, float)
-        Range of `random_scene`'s difficulty.
+        Range of `random_small_scene`'s difficulty.
     only_found : bool
         Leave out photos where imaging found something else than the digit. Right for training, where such a tile
         would be a wrong label; wrong for calibration, where it is what will happen.
@@ -136,7 +137,7 @@ def _simulate_chunk(
     rng = np.random.default_rng(seed)
     tiles, labels = [], []
     for number in range(count):
-        scene = random_scene(rng, difficulty=rng.uniform(*difficulty))
+        scene = random_small_scene(rng, difficulty=rng.uniform(*difficulty))
         if number % 2:
             chosen = int(rng.integers(len(handwriting[1])))
             label, ink = int(handwriting[1][chosen]), enlarge(handwriting[0][chosen])
@@ -201,9 +202,7 @@ def _distort_chunk(
 
 
 def _same_digit(tile: NDArray[np.float32], ink: NDArray[np.float32], settings: ImagingSettings) -> bool:
-    """Tell whether a photo's tile shows what the ink on clean paper would give."""
-    margin = max(ink.shape) // 4
-    clean = np.pad(255 - np.rint(ink * 255).astype(np.uint8), margin, constant_values=255)
-    wanted = trace(np.asarray(cv2.cvtColor(clean, cv2.COLOR_GRAY2BGR), dtype=np.uint8), settings).tile
+    """Tell whether a photo's tile shows what the ink alone would give."""
+    wanted = make_tile(ink, settings)
     lengths = float(np.linalg.norm(tile)) * float(np.linalg.norm(wanted))
     return lengths > 0 and float(np.vdot(tile, wanted)) / lengths > _SAME_DIGIT
