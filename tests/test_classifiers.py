@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,13 @@ def test_same_tile_same_numbers_whatever_its_company(model, tiles):
         assert (model(batch).probabilities[place] == alone).all()
 
 
+def test_a_model_of_the_first_card_format_still_reads(tiles):
+    old = load_model(Path(__file__).parent / "data" / "format-1")
+    assert old.card.format == 1
+    assert old.card.digest == "db0a1527732b"
+    assert (old(tiles).probabilities.argmax(axis=1) == DIGITS).mean() >= 0.9
+
+
 def test_a_strange_tile_is_less_known_than_a_digit(model, tiles):
     noise = np.random.default_rng(0).random((20, 28, 28), np.float32)
     assert model(noise).known.max() < 0.5
@@ -103,6 +111,39 @@ def test_a_folder_is_found_by_name_and_by_path(folder):
     assert find_model("copy", folder.parent) == folder
     assert folder in list(find_all(folder.parent))
     assert find_model("knn") == shipped_models() / "knn"
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        ({"name": "../knn"}, "no name of a model"),
+        ({"name": ".."}, "no name of a model"),
+        ({"name": "/etc"}, "no name of a model"),
+        ({"name": 7}, "no name of a model"),
+        ({"name": "no-such"}, "no model 'no-such'"),
+        ({"name": "ensemble"}, "train ensemble"),
+        ({"digest": "0" * 12}, "train ensemble"),
+        ({"weight": -1}, "weight"),
+        ({"weight": float("nan")}, "weight"),
+        ({"weight": "x"}, "damaged"),
+    ],
+)
+def test_an_ensemble_takes_only_the_members_it_was_made_with(tmp_path, member, message):
+    folder = shutil.copytree(shipped_models() / "ensemble", tmp_path / "mine")
+    first, *rest = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["members"]
+    assert load_model(folder).card.members
+    change_card(folder, members=[first | member, *rest])
+    with pytest.raises(ModelError, match=message):
+        load_model(folder)
+
+
+def test_an_ensemble_prefers_the_members_beside_it(tmp_path):
+    for name in MODEL_NAMES:
+        shutil.copytree(shipped_models() / name, tmp_path / name)
+    member = load_model(tmp_path / "ensemble").card.members[0].name
+    (tmp_path / member / WEIGHTS_FILE).write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="SHA-256"):
+        load_model(tmp_path / "ensemble")
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "../models/knn/..", "no-such"])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from batchdigits.classifiers.card import read_card, read_weights
+from batchdigits.classifiers.runner import load_model
 from batchdigits.classifiers.store import find_all
 from batchdigits.errors import ModelError
 
@@ -16,13 +17,22 @@ _HEADINGS = {
     "simulated_accuracy": "photos",
     "simulated_ok_share": "marked ok",
     "simulated_ok_accuracy": "of these right",
+    "others_flagged": "no digit, flagged",
     "megabytes": "MB",
     "tiles_per_second": "tiles/s",
+    "fit_seconds": "fit, s",
     "created": "trained",
     "digest": "digest",
     "folder": "folder",
 }
-_PERCENT = ("test_accuracy", "test_ece", "simulated_accuracy", "simulated_ok_share", "simulated_ok_accuracy")
+_PERCENT = (
+    "test_accuracy",
+    "test_ece",
+    "simulated_accuracy",
+    "simulated_ok_share",
+    "simulated_ok_accuracy",
+    "others_flagged",
+)
 
 
 def describe(models_dir: Path | None) -> tuple[list[dict[str, str | float]], list[str]]:
@@ -40,12 +50,16 @@ def describe(models_dir: Path | None) -> tuple[list[dict[str, str | float]], lis
     for folder in find_all(models_dir):
         try:
             card = read_card(folder)
-            read_weights(folder, card)
+            if card.members:
+                load_model(folder, models_dir)  # its members must be there, and the right ones
+            else:
+                read_weights(folder, card)
         except ModelError as error:
             damaged.append(str(error))
             continue
         extra: dict[str, str | float] = {
-            "megabytes": round(card.weights_bytes / 1e6, 2),
+            # an ensemble stores nothing: its members have their own lines
+            "megabytes": "" if card.members else round(card.weights_bytes / 1e6, 2),
             "created": card.created,
             "digest": card.digest,
         }

@@ -17,7 +17,7 @@ from batchdigits.errors import ModelError
 from batchdigits.training.export import check_place, save_model
 from batchdigits.training.measure import judge
 from batchdigits.training.tile_sets import TileSets
-from batchdigits.training.train import library_versions, today
+from batchdigits.training.train import describe_data, library_versions, today
 
 _LEAST = 0.02  # a member that weighs less is left out: it would cost its time for nothing
 
@@ -100,7 +100,7 @@ def train_ensemble(
         name="ensemble",
         recipe={"name": "ensemble", "asked": list(names)},
         imaging=sets.imaging,
-        data=sets.origin,
+        data=describe_data(sets),
         calibration=calibration,
         thresholds=thresholds,
         scores={"fit_seconds": round(time.perf_counter() - started, 1)} | scores,

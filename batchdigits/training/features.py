@@ -16,6 +16,9 @@ ORIENTATIONS = 8
 CELLS = 7
 FEATURES = ORIENTATIONS * CELLS * CELLS
 
+SPREAD = np.float32(FEATURES**0.5)
+"""Times the features, which have length 1, for what expects values of about 1."""
+
 
 def gradient_filters(orientations: int = ORIENTATIONS, side: int = 5, sigma: float = 1.0) -> NDArray[np.float32]:
     """Return derivative-of-Gaussian filters.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from batchdigits.classifiers.runner import softmax
 from batchdigits.training.augment import jitter
-from batchdigits.training.features import FEATURES, add_features, compute_features
+from batchdigits.training.features import FEATURES, SPREAD, add_features, compute_features
 from batchdigits.training.graphs import GraphBuilder
 from batchdigits.training.keras_graphs import add_network
 from batchdigits.training.progress import Progress
@@ -59,19 +59,15 @@ def ann(
         value = layers.Dropout(dropout)(_activate(value))
     model = keras.Model(inputs, layers.Dense(NOT_A_DIGIT + 1)(value))
     epochs = epochs or 14
-    # lengthened so that a feature varies by about one, which the layers' first values are made for
-    _fit(model, tiles, lambda pixels: compute_features(pixels) * _SCALE, seed, epochs, rate, progress)
+    _fit(model, tiles, lambda pixels: compute_features(pixels) * SPREAD, seed, epochs, rate, progress)
     g = GraphBuilder()
-    features = g.add("Mul", add_features(g, "tiles"), g.constant(np.array([_SCALE], np.float32)))
+    features = g.add("Mul", add_features(g, "tiles"), g.constant(np.array([SPREAD], np.float32)))
     graph = g.build(add_network(g, model, features, last=AGAINST_NONE), NOT_A_DIGIT)
 
     def predict(pixels: Floats) -> NDArray[np.float64]:
-        return softmax(model.predict(compute_features(pixels) * _SCALE, batch_size=512, verbose=0))
+        return softmax(model.predict(compute_features(pixels) * SPREAD, batch_size=512, verbose=0))
 
     return Trained(graph, predict, {"epochs": epochs, "rate": rate, "dropout": dropout})
-
-
-_SCALE = np.float32(FEATURES**0.5)
 
 
 def cnn(

@@ -121,9 +121,9 @@ def support_vector_graph(matrix: Floats, offset: Floats, machine: SVC, *, sharpn
     gammas = g.constant(np.array([gamma], np.float32))
     own = g.add("Mul", _squared_length(g, points, vectors.shape[1]), gammas)
     kernel = g.add("Exp", g.add("Sub", near, own))
-    margins = g.add(
-        "Add", g.add("MatMul", kernel, _pair_weights(g, machine)), g.constant(machine.intercept_.astype(np.float32))
-    )
+    # thousands of large weights of both signs: in single precision their sum would not keep five digits
+    sums = g.add("MatMul", g.add("Cast", kernel, to=onnx.TensorProto.DOUBLE), _pair_weights(g, machine))
+    margins = g.add("Cast", g.add("Add", sums, g.constant(machine.intercept_)), to=onnx.TensorProto.FLOAT)
     # log sigmoid(x) = -softplus(-x), for both sides of every pair
     scaled = g.add("Mul", margins, g.constant(np.array([sharpness], np.float32)))
     won, lost = g.add("Softplus", g.add("Neg", scaled)), g.add("Softplus", scaled)
@@ -154,4 +154,4 @@ def _pair_weights(g: GraphBuilder, machine: SVC) -> str:
                 unfold[rival - (rival > own), pair] = 1
         weights = machine.dual_coef_[:, start:end].T.astype(np.float32)
         blocks.append(g.add("MatMul", g.constant(weights), g.constant(unfold)))
-    return g.add("Concat", *blocks, axis=0)
+    return g.add("Cast", g.add("Concat", *blocks, axis=0), to=onnx.TensorProto.DOUBLE)

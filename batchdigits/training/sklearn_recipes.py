@@ -5,18 +5,21 @@ All of them see a tile as its oriented gradients (`features`), and "no digit" as
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import SVC
 
 from batchdigits.classifiers.runner import softmax
-from batchdigits.training.features import compute_features, project
+from batchdigits.training.features import FEATURES, SPREAD, compute_features, project
 from batchdigits.training.progress import Progress
 from batchdigits.training.recipes import Trained
 from batchdigits.training.sklearn_graphs import forest_graph, linear_graph, neighbours_graph, support_vector_graph
@@ -139,8 +142,9 @@ def rf(
     seed: int,
     epochs: int | None,
     progress: Progress,
-    trees: int = 60,
-    leaves: int = 400,
+    trees: int = 100,
+    leaves: int = 500,
+    max_features: int = 8,
     components: int = 40,
     lda_weight: float = 1.2,
 ) -> Trained:
@@ -152,12 +156,16 @@ def rf(
         As for `knn`.
     trees, leaves : int
         Of the forest, and of each tree: they bound the size of the model.
+    max_features : int
+        Axes that are tried for every split.
     components, lda_weight
         See `fit_projection`.
     """
     features = compute_features(tiles.pixels)
     matrix, offset = fit_projection(features, tiles.labels, components=components, lda_weight=lda_weight, seed=seed)
-    forest = RandomForestClassifier(trees, max_leaf_nodes=leaves, max_features=8, n_jobs=-1, random_state=seed)
+    forest = RandomForestClassifier(
+        trees, max_leaf_nodes=leaves, max_features=max_features, n_jobs=-1, random_state=seed
+    )
     forest.fit(project(tiles.pixels, matrix, offset), tiles.labels)
     floor = 1 / (trees * leaves)  # a class that no leaf holds is improbable, not impossible
 
@@ -167,7 +175,13 @@ def rf(
         shares += floor
         return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float64)
 
-    parameters = {"trees": trees, "leaves": leaves, "components": components, "lda_weight": lda_weight}
+    parameters = {
+        "trees": trees,
+        "leaves": leaves,
+        "max_features": max_features,
+        "components": components,
+        "lda_weight": lda_weight,
+    }
     return Trained(forest_graph(matrix, offset, forest, floor=floor), predict, parameters)
 
 
@@ -177,7 +191,8 @@ def logreg(
     seed: int,
     epochs: int | None,
     progress: Progress,
-    strength: float = 300.0,
+    strength: float = 2.0,
+    iterations: int = 200,
 ) -> Trained:
     """Fit a multinomial logistic regression on the features.
 
@@ -187,17 +202,21 @@ def logreg(
         As for `knn`.
     strength : float
         scikit-learn's C, the inverse of the regularisation.
+    iterations : int
+        At most; what is gained after them is a matter of hundredths of a percent.
     """
-    features = compute_features(tiles.pixels)
-    model = LogisticRegression(C=strength, max_iter=300, tol=1e-3, random_state=seed).fit(features, tiles.labels)
-    weights = np.zeros((_CLASSES, features.shape[1]))
+    model = LogisticRegression(C=strength, max_iter=iterations, tol=1e-5, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # stopped on purpose
+        model.fit(compute_features(tiles.pixels) * SPREAD, tiles.labels)
+    weights = np.zeros((_CLASSES, FEATURES))
     bias = np.full(_CLASSES, -20.0)  # without examples of "no digit" it stays out of reach
-    weights[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
+    weights[model.classes_], bias[model.classes_] = model.coef_ * SPREAD, model.intercept_
 
     def predict(pixels: Floats) -> NDArray[np.float64]:
         return softmax(compute_features(pixels).astype(np.float64) @ weights.T + bias)
 
-    return Trained(linear_graph(weights, bias), predict, {"strength": strength})
+    return Trained(linear_graph(weights, bias), predict, {"strength": strength, "iterations": iterations})
 
 
 def svm(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from batchdigits.classifiers.card import Card
 from batchdigits.classifiers.runner import Session
@@ -16,6 +17,11 @@ from batchdigits.training.measure import judge
 from batchdigits.training.progress import Progress, silent
 from batchdigits.training.recipes import find_recipe
 from batchdigits.training.tile_sets import TileSets
+
+_MNIST_DIGEST = "d18cfd466eb1"
+_MNIST_ATTRIBUTION = (
+    "MNIST: Yann LeCun, Corinna Cortes, Christopher J. C. Burges; derived from NIST Special Database 3 and 1."
+)
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "onnx", "scikit-learn", "keras", "tensorflow")
 
@@ -84,7 +90,7 @@ def train(
         name=name,
         recipe={"name": name, "seed": seed, **trained.parameters},
         imaging=sets.imaging,
-        data=sets.origin,
+        data=describe_data(sets),
         calibration=calibration,
         thresholds=thresholds,
         scores={"fit_seconds": seconds, "proof_difference": difference} | scores,
@@ -97,6 +103,12 @@ def train(
     )
     save_model(folder, card, weights)
     return card
+
+
+def describe_data(sets: TileSets) -> dict[str, Any]:
+    """Return what the card says of the data, with the attribution that MNIST asks for."""
+    has_mnist = sets.origin["digest"] == _MNIST_DIGEST or "mnist" in sets.test
+    return {**sets.origin, "attribution": _MNIST_ATTRIBUTION if has_mnist else ""}
 
 
 def today() -> str:
