@@ -1,6 +1,6 @@
 """How well a model reads folders with a labels.csv (columns file,label): accuracy, and what its statuses are worth.
 
-python benchmarks/labelled.py FOLDER... [--model knn]
+python benchmarks/labelled.py FOLDER... [--model NAME]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from batchdigits import Row, Status, classify, load_model
+from batchdigits.classifiers.store import DEFAULT_MODEL
 
 
 def measure(folder: Path, model: str) -> None:
@@ -39,7 +40,7 @@ def measure(folder: Path, model: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--model", default="knn")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     arguments = parser.parse_args()
     for one in arguments.folders:
         measure(one, arguments.model)

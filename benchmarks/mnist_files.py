@@ -1,6 +1,6 @@
 """MNIST's test part as 10,000 PNG files through the whole file pipeline.
 
-python benchmarks/mnist_files.py mnist.npz [--model knn] [--jobs 2]
+python benchmarks/mnist_files.py mnist.npz [--model NAME] [--jobs 2]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 
 from batchdigits import Status, classify
+from batchdigits.classifiers.store import DEFAULT_MODEL
 from batchdigits.training.datasets import load_npz
 
 
@@ -20,7 +21,7 @@ def main() -> None:
     """Write the files, classify them, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--model", default="knn")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     dataset = load_npz(arguments.data)

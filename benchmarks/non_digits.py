@@ -1,6 +1,6 @@
 """How many pictures that are no digit a model flags (review or blank): of kinds that training draws, and of others.
 
-python benchmarks/non_digits.py [--count 1500] [--model knn] [--models-dir DIR] [--data mnist.npz]
+python benchmarks/non_digits.py [--count 1500] [--model NAME] [--models-dir DIR] [--data mnist.npz]
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from batchdigits import Classifier, Row, Status, classify_array, load_model
+from batchdigits.classifiers.store import DEFAULT_MODEL
 from batchdigits.training.datasets import load_npz
 from batchdigits.training.fields import Float, smooth_field
 from batchdigits.training.nondigits import KINDS, simulate_non_digit
@@ -144,7 +145,7 @@ def measure(classifier: Classifier, count: int, data: Path | None) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1500)
-    parser.add_argument("--model", default="knn")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--models-dir", type=Path)
     parser.add_argument("--data", type=Path, help="MNIST, to spoil real handwriting too")
     arguments = parser.parse_args()

@@ -13,7 +13,7 @@ from conftest import SAMPLES
 from typer.testing import CliRunner
 
 from batchdigits import __version__
-from batchdigits.classifiers.store import DEFAULT_MODEL
+from batchdigits.classifiers.store import DEFAULT_MODEL, MODEL_NAMES
 from batchdigits.cli import app
 from batchdigits.writers import COLUMNS, PROBABILITY_COLUMNS
 
@@ -169,10 +169,14 @@ def test_inspect_draws_whatever_can_be_read(name, tmp_path):
 
 
 def test_models_lists_what_is_there():
-    assert "knn" in run("models").stdout
-    (model,) = json.loads(run("models", "--format", "json").stdout)
-    assert model["name"] == "knn"
-    assert model["test_accuracy"] >= 0.985
+    listed = run("models").stdout
+    models = {model["name"]: model for model in json.loads(run("models", "--format", "json").stdout)}
+    assert set(models) == set(MODEL_NAMES)
+    for name, model in models.items():
+        assert name in listed
+        assert 0.98 <= model["test_accuracy"] <= 1
+        assert model["test_ece"] <= 0.005
+        assert model["others_flagged"] >= 0.97
     assert run("models", "--format", "md").stdout.startswith("| model |")
 
 

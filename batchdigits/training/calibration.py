@@ -99,7 +99,12 @@ def choose_thresholds(
     order = np.argsort(-confidence, kind="stable")
     wrong = np.cumsum(~correct[order]) / np.arange(1, len(order) + 1)
     kept = np.flatnonzero(wrong <= risk)
-    lowest = float(confidence[order][kept[-1]]) if kept.size else 1.0
+    if not kept.size:
+        lowest = 1.0
+    elif kept[-1] == len(order) - 1:
+        lowest = 0.0  # nothing says from where on it would be risky
+    else:
+        lowest = float(confidence[order][kept[-1]])
     keeps_out = float(np.quantile(others, 1 - fooled)) if len(others) else 0.0
     # an even chance is never ok, however easy the photos were
     return Thresholds(review_below=max(0.5, round(max(lowest, keeps_out), 4)))

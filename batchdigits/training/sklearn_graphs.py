@@ -114,15 +114,17 @@ def _tree_attributes(forest: RandomForestClassifier) -> dict[str, Any]:
 
 def support_vector_graph(matrix: Floats, offset: Floats, machine: SVC, *, sharpness: float) -> onnx.ModelProto:
     """Write a Gaussian support vector machine, one against one, as a graph."""
-    g, points = _start(matrix, offset)
-    gamma = float(machine.gamma)
-    vectors = machine.support_vectors_.astype(np.float64)
-    near = g.add_linear(points, vectors.T * (2 * gamma), -gamma * (vectors**2).sum(axis=1))
-    gammas = g.constant(np.array([gamma], np.float32))
-    own = g.add("Mul", _squared_length(g, points, vectors.shape[1]), gammas)
-    kernel = g.add("Exp", g.add("Sub", near, own))
+    g, single = _start(matrix, offset)
     # thousands of large weights of both signs: in single precision their sum would not keep five digits
-    sums = g.add("MatMul", g.add("Cast", kernel, to=onnx.TensorProto.DOUBLE), _pair_weights(g, machine))
+    points = g.add("Cast", single, to=onnx.TensorProto.DOUBLE)
+    gamma, vectors = float(machine.gamma), machine.support_vectors_
+    turned = g.add("Cast", g.constant(vectors.T.astype(np.float32)), to=onnx.TensorProto.DOUBLE)
+    # -gamma |p - c|^2 = 2 gamma p.c - gamma |c|^2 - gamma |p|^2
+    products = g.add("MatMul", g.add("Mul", points, g.constant(np.array([2 * gamma]))), turned)
+    near = g.add("Sub", products, g.constant(gamma * (vectors.astype(np.float64) ** 2).sum(axis=1)))
+    lengths = g.add("MatMul", g.add("Mul", points, points), g.constant(np.full((vectors.shape[1], 1), gamma)))
+    kernel = g.add("Exp", g.add("Sub", near, lengths))
+    sums = g.add("MatMul", kernel, _pair_weights(g, machine))
     margins = g.add("Cast", g.add("Add", sums, g.constant(machine.intercept_)), to=onnx.TensorProto.FLOAT)
     # log sigmoid(x) = -softplus(-x), for both sides of every pair
     scaled = g.add("Mul", margins, g.constant(np.array([sharpness], np.float32)))

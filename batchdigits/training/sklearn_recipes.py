@@ -143,7 +143,7 @@ def rf(
     epochs: int | None,
     progress: Progress,
     trees: int = 100,
-    leaves: int = 500,
+    leaves: int = 800,
     max_features: int = 8,
     components: int = 40,
     lda_weight: float = 1.2,
@@ -225,11 +225,11 @@ def svm(
     seed: int,
     epochs: int | None,
     progress: Progress,
-    components: int = 80,
-    strength: float = 5.0,
-    gamma: float = 2.0,
+    components: int = 100,
+    strength: float = 10.0,
+    gamma: float = 3.0,
     sharpness: float = 2.0,
-    most: int = 80_000,
+    most: int = 140_000,
 ) -> Trained:
     """Fit support vectors with a Gaussian kernel on the principal components of the features.
 
@@ -249,15 +249,16 @@ def svm(
         Tiles fitted at most, chosen at random: time and size grow with them.
     """
     chosen = np.random.default_rng(seed).permutation(len(tiles))[:most]
-    features, labels = compute_features(tiles.pixels[chosen]), tiles.labels[chosen]
+    pixels, labels = tiles.pixels[chosen], tiles.labels[chosen]
+    features = compute_features(pixels)
     pca = PCA(min(components, *features.shape), random_state=seed).fit(features)
     matrix = pca.components_.T.astype(np.float32)
     offset = (-features.mean(axis=0) @ matrix).astype(np.float32)
     machine = SVC(C=strength, gamma=gamma, decision_function_shape="ovo", cache_size=2000, random_state=seed)
-    machine.fit(features @ matrix + offset, labels)
+    machine.fit(project(pixels, matrix, offset), labels)
 
     def predict(pixels: Floats) -> NDArray[np.float64]:
-        margins = machine.decision_function(compute_features(pixels).astype(np.float64) @ matrix + offset)
+        margins = machine.decision_function(project(pixels, matrix, offset))
         return softmax(_couple(margins, machine.classes_, sharpness))
 
     parameters = {
