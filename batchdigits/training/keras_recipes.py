@@ -35,7 +35,9 @@ def ann(
     epochs: int | None,
     progress: Progress,
     rate: float = 2e-3,
+    decay: float = 0.001,
     dropout: float = 0.3,
+    jitter_strength: float = 1.0,
 ) -> Trained:
     """Fit a network of dense layers on the oriented gradients of a tile.
 
@@ -49,8 +51,10 @@ def ann(
         Passes over the tiles, 14 by default.
     progress : Progress
         Told of every batch.
-    rate, dropout : float
-        The highest learning rate, and the share of values that every layer forgets while it learns.
+    rate, decay, dropout : float
+        The highest learning rate, the decay of the weights, and the share of values that every layer forgets.
+    jitter_strength : float
+        See `jitter`.
     """
     keras.utils.set_random_seed(seed)
     inputs = value = keras.Input((FEATURES,))
@@ -59,15 +63,28 @@ def ann(
         value = layers.Dropout(dropout)(_activate(value))
     model = keras.Model(inputs, layers.Dense(NOT_A_DIGIT + 1)(value))
     epochs = epochs or 14
-    _fit(model, tiles, lambda pixels: compute_features(pixels) * SPREAD, seed, epochs, rate, progress)
+
+    def prepare(pixels: Floats) -> Floats:
+        return compute_features(pixels) * SPREAD
+
+    feed = _Feed(tiles, prepare, seed, jitter_strength)
+    _fit(model, feed, epochs=epochs, rate=rate, decay=decay, progress=progress)
     g = GraphBuilder()
     features = g.add("Mul", add_features(g, "tiles"), g.constant(np.array([SPREAD], np.float32)))
     graph = g.build(add_network(g, model, features, last=AGAINST_NONE), NOT_A_DIGIT)
 
     def predict(pixels: Floats) -> NDArray[np.float64]:
-        return softmax(model.predict(compute_features(pixels) * SPREAD, batch_size=512, verbose=0))
+        return softmax(model.predict(prepare(pixels), batch_size=512, verbose=0))
 
-    return Trained(graph, predict, {"epochs": epochs, "rate": rate, "dropout": dropout})
+    parameters = {
+        "epochs": epochs,
+        "rate": rate,
+        "decay": decay,
+        "dropout": dropout,
+        "jitter": jitter_strength,
+        "weights": model.count_params(),
+    }
+    return Trained(graph, predict, parameters)
 
 
 def cnn(
@@ -77,7 +94,9 @@ def cnn(
     epochs: int | None,
     progress: Progress,
     rate: float = 3e-3,
+    decay: float = 0.02,
     dropout: float = 0.3,
+    jitter_strength: float = 1.5,
 ) -> Trained:
     """Fit a small residual network of convolutions.
 
@@ -85,13 +104,16 @@ def cnn(
     ----------
     tiles, seed, epochs, progress
         As for `ann`.
-    rate, dropout : float
-        The highest learning rate, and the share of values that the last layer forgets while it learns.
+    rate, decay, dropout : float
+        The highest learning rate, the decay of the weights, and the share of values that the last layer forgets.
+    jitter_strength : float
+        See `jitter`.
     """
     keras.utils.set_random_seed(seed)
     model = _network(dropout)
     epochs = epochs or 14
-    _fit(model, tiles, _as_images, seed, epochs, rate, progress)
+    feed = _Feed(tiles, _as_images, seed, jitter_strength)
+    _fit(model, feed, epochs=epochs, rate=rate, decay=decay, progress=progress)
     g = GraphBuilder()
     channel = g.add("Unsqueeze", "tiles", g.constant(np.array([1], np.int64)))
     graph = g.build(add_network(g, model, channel, last=AGAINST_NONE), NOT_A_DIGIT)
@@ -99,7 +121,14 @@ def cnn(
     def predict(pixels: Floats) -> NDArray[np.float64]:
         return softmax(model.predict(_as_images(pixels), batch_size=512, verbose=0))
 
-    parameters = {"epochs": epochs, "rate": rate, "dropout": dropout, "weights": model.count_params()}
+    parameters = {
+        "epochs": epochs,
+        "rate": rate,
+        "decay": decay,
+        "dropout": dropout,
+        "jitter": jitter_strength,
+        "weights": model.count_params(),
+    }
     return Trained(graph, predict, parameters)
 
 
@@ -131,9 +160,10 @@ def _as_images(pixels: Floats) -> Floats:
 class _Feed(keras.utils.PyDataset):
     """Batches in an order, and with a jitter, that depend on seed, epoch and batch alone."""
 
-    def __init__(self, tiles: LabelledTiles, prepare: Callable[[Floats], Floats], seed: int) -> None:
+    def __init__(self, tiles: LabelledTiles, prepare: Callable[[Floats], Floats], seed: int, strength: float) -> None:
         super().__init__()
-        self._tiles, self._prepare, self._seed, self._epoch = tiles, prepare, seed, 0
+        self._tiles, self._prepare, self._seed, self._strength = tiles, prepare, seed, strength
+        self._epoch = 0
         self._batch = min(_BATCH, len(tiles))
         self._order = self._shuffle()
 
@@ -150,7 +180,9 @@ class _Feed(keras.utils.PyDataset):
     def __getitem__(self, number: int) -> tuple[Floats, NDArray[np.int64]]:
         chosen = self._order[number * self._batch : (number + 1) * self._batch]
         rng = np.random.default_rng((self._seed, self._epoch, number))
-        return self._prepare(jitter(self._tiles.pixels[chosen], rng)), self._tiles.labels[chosen]
+        return self._prepare(jitter(self._tiles.pixels[chosen], rng, strength=self._strength)), self._tiles.labels[
+            chosen
+        ]
 
 
 class _Watch(keras.callbacks.Callback):
@@ -165,28 +197,19 @@ class _Watch(keras.callbacks.Callback):
         next(self._steps, None)
 
 
-def _fit(
-    model: keras.Model,
-    tiles: LabelledTiles,
-    prepare: Callable[[Floats], Floats],
-    seed: int,
-    epochs: int,
-    rate: float,
-    progress: Progress,
-) -> None:
+def _fit(model: keras.Model, feed: _Feed, *, epochs: int, rate: float, decay: float, progress: Progress) -> None:
     """Fit a network: AdamW, its rate rising for one epoch, then falling along a cosine; the last weights are kept.
 
     No epoch is chosen by any score. On one machine the same seed gives the same weights; on another, sums are rounded
     in another order, and the weights differ while the accuracy agrees within a few hundredths of a percent.
     """
     tf.config.experimental.enable_op_determinism()
-    feed = _Feed(tiles, prepare, seed)
     steps = len(feed)
     schedule = keras.optimizers.schedules.CosineDecay(
         rate / 10, max(1, (epochs - 1) * steps), alpha=1e-3, warmup_target=rate, warmup_steps=steps
     )
     model.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=1e-3),
+        keras.optimizers.AdamW(schedule, weight_decay=decay),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     model.fit(feed, epochs=epochs, verbose=0, callbacks=[_Watch(epochs, progress)], shuffle=False)
