@@ -111,6 +111,18 @@ def test_a_folder_alone_needs_all_digits(folder):
         load_data(folder, SETTINGS)
 
 
+def test_mnist_is_taken_from_a_file_where_it_cannot_be_downloaded(folder, tmp_path, mnist, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    (tmp_path / "there.npz").write_bytes(bytes_of(**arrays()))
+    dataset, name = load_data(folder, SETTINGS, with_mnist=True, mnist=tmp_path / "there.npz")
+    assert name == "mine + MNIST"
+    assert len(dataset.y_train) == 5 + len(mnist.y_train)
+    with pytest.raises(DataError, match="does not exist"):
+        load_data(folder, SETTINGS, with_mnist=True, mnist=tmp_path / "gone.npz")
+    with pytest.raises(UsageError, match="--with-mnist"):
+        load_data(folder, SETTINGS, mnist=tmp_path / "there.npz")
+
+
 def test_mnist_cannot_be_added_to_nothing():
     with pytest.raises(UsageError, match="--with-mnist.*--data"):
         load_data(None, SETTINGS, with_mnist=True)

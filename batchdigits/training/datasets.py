@@ -278,7 +278,7 @@ def load_keras_mnist(
     except ImportError as error:
         raise DependencyError(
             "MNIST is downloaded by Keras, which is not installed. Install it (pip install 'batchdigits[keras]'), "
-            "or give --data the path of an mnist.npz."
+            "or give --data (with --with-mnist: --mnist) the path of an mnist.npz."
         ) from error
     say("loading MNIST; the first time, Keras downloads it (11 MB)")
     try:
@@ -288,7 +288,7 @@ def load_keras_mnist(
         raise DataError(
             f"Keras could not download MNIST, in {TRIES} tries: {error}. Without internet, let Keras download it on "
             "another machine, which keeps it as .keras/datasets/mnist.npz in the home folder, copy that file, and "
-            "give it with --data mnist.npz."
+            "give it with --data mnist.npz (with --with-mnist: --mnist mnist.npz)."
         ) from error
     return check_arrays("MNIST", {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test})
 
