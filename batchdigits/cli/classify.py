@@ -1,0 +1,163 @@
+"""The command `classify`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+from batchdigits.cli.common import (
+    JobsOption,
+    ModelOption,
+    ModelsDirOption,
+    QuietOption,
+    available_cores,
+    count_aloud,
+    exit_codes,
+    say,
+)
+from batchdigits.errors import NoInputError, OutputError
+
+if TYPE_CHECKING:
+    from batchdigits.types import Row
+
+
+class Format(StrEnum):
+    """Output formats."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    XLSX = "xlsx"
+
+
+def classify(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT", help="Folders (walked to the bottom) and image files.")
+    ],
+    model: ModelOption = "cnn",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where the rows go; - is stdout.",
+            envvar="BATCHDIGITS_OUTPUT",
+            show_default="predictions.csv",
+        ),
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="Format of the rows.",
+            envvar="BATCHDIGITS_FORMAT",
+            show_default="by the output's name, else csv",
+        ),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]X,Y,W,H",
+            help="Read only this part of every page: pixels or percent of the upright page. Repeatable, a row each.",
+            envvar="BATCHDIGITS_REGION",
+        ),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Add columns p0 to p9.", envvar="BATCHDIGITS_PROBABILITIES")
+    ] = False,
+    models_dir: ModelsDirOption = None,
+    jobs: JobsOption = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Let blank and review count like error.", envvar="BATCHDIGITS_STRICT")
+    ] = False,
+    quiet: QuietOption = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Name skipped files and say what is wrong with each page.",
+            envvar="BATCHDIGITS_VERBOSE",
+        ),
+    ] = False,
+) -> None:
+    """Read the digit in each picture; write a row per page."""
+    with exit_codes():
+        from batchdigits.batch import classify_sources
+        from batchdigits.classifiers.runner import load_model
+        from batchdigits.sources.regions import parse_regions
+        from batchdigits.sources.walk import display_name, find_sources
+        from batchdigits.summary import Tally
+        from batchdigits.writers import make_writer, write_rows
+
+        regions = parse_regions(region or [])
+        chosen, target = _output(form, output)
+        classifier = load_model(model, models_dir)
+        listing = find_sources(inputs, skip=() if target is None else (target,))
+        if not listing.sources:
+            others = f" ({len(listing.others)} other files)" if listing.others else ""
+            places = ", ".join(display_name(str(given)) for given in inputs)
+            raise NoInputError(f"No image in {places}{others}. Is it the right folder?")
+        tally = Tally()
+        with _open_output(target) as file:
+            rows = classify_sources(listing.sources, classifier, regions=regions, jobs=jobs or available_cores())
+            shown = rows if quiet else count_aloud(rows, total=len(listing.sources), title="files")
+            counted = tally.watch(row for part in shown for row in part)
+            rows_told = _tell(counted) if verbose else counted
+            write_rows(rows_told, make_writer(file, chosen, probabilities=probabilities))
+        if verbose:
+            for name in listing.others:
+                say(f"skipped {name}: no image")
+        if not quiet:
+            say(tally.summary(len(listing.others), target))
+            if step := tally.next_step(inputs, region or [], model):
+                say(step)
+        raise typer.Exit(tally.exit_code(strict=strict))
+
+
+def _tell(rows: Iterable[Row]) -> Iterator[Row]:
+    """Say of each row that is not ok why, as it passes."""
+    for row in rows:
+        if row.reason:
+            page = f"page {row.page.number}" if row.page.number > 1 else ""
+            place = " ".join(part for part in (row.page.file, page, row.page.region) if part)
+            say(f"{row.status} {place}: {row.detail or row.reason}")
+        yield row
+
+
+def _output(form: Format | None, output: Path | None) -> tuple[str, Path | None]:
+    """Return format and path of the output, each inferred from the other; the path is None for stdout."""
+    if form is None:
+        suffix = "" if output is None else output.suffix.lower().lstrip(".")
+        form = Format(suffix) if suffix in list(Format) else Format.CSV
+    if output is None:
+        return form.value, Path(f"predictions.{form.value}")
+    return form.value, None if str(output) == "-" else output
+
+
+@contextlib.contextmanager
+def _open_output(target: Path | None) -> Iterator[IO[bytes]]:
+    from batchdigits.writers import atomic_file
+
+    if target is not None:
+        with atomic_file(target) as file:
+            yield file
+        return
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except (OSError, OutputError) as error:
+        # Python would complain once more when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise OutputError("Whoever reads the output has stopped reading.") from error
+        if isinstance(error, OSError):
+            raise OutputError(f"Standard output cannot be written: {error.strerror}.") from error
+        raise

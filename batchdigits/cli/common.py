@@ -1,0 +1,89 @@
+"""What the commands share: options, messages to people, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+
+from batchdigits.errors import BatchdigitsError, ExitCode
+
+T = TypeVar("T")
+
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", metavar="NAME", help="Model: a name or a folder.", envvar="BATCHDIGITS_MODEL")
+]
+ModelsDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Look for models (and save them) here first.", envvar="BATCHDIGITS_MODELS_DIR", show_default=False
+    ),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Processes that read pictures. The rows are the same for any number.",
+        envvar="BATCHDIGITS_JOBS",
+        show_default="all cores",
+    ),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress, no summary.", envvar="BATCHDIGITS_QUIET")
+]
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def say(message: str) -> None:
+    """Print a line for people, to stderr."""
+    typer.echo(message, err=True)
+
+
+@contextlib.contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn errors into a message on stderr and their exit code."""
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except BatchdigitsError as error:
+        say(f"batchdigits: {error}")
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        say("batchdigits: interrupted; nothing was written")
+        raise typer.Exit(ExitCode.INTERRUPTED) from error
+    except _Terminated as error:
+        say("batchdigits: terminated; nothing was written")
+        raise typer.Exit(ExitCode.TERMINATED) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def count_aloud(steps: Iterable[T], *, total: int, title: str) -> Iterable[T]:
+    """Show a progress bar on stderr while the steps are taken, where somebody is watching."""
+    if not sys.stderr.isatty():
+        return steps
+    from tqdm import tqdm
+
+    shown: Iterable[T] = tqdm(steps, desc=title, total=total, file=sys.stderr, leave=False)
+    return shown
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
