@@ -69,7 +69,7 @@ def _change_pen(ink: Map, rng: np.random.Generator, strength: float) -> Map:
 
 
 def jitter(tiles: Map, rng: np.random.Generator, *, strength: float = 1.0) -> Map:
-    """Return tiles that are a little turned, sheared, stretched, moved and bent, each in its own way.
+    """Return tiles that are turned, sheared, stretched, moved and bent, each in its own way and by its own amount.
 
     Parameters
     ----------
@@ -78,22 +78,24 @@ def jitter(tiles: Map, rng: np.random.Generator, *, strength: float = 1.0) -> Ma
     rng : numpy.random.Generator
         The same state gives the same tiles.
     strength : float
-        0 changes nothing, 1 is about what imaging leaves uncorrected.
+        Of the most moved tile. 0 changes nothing, 1 is about twice what imaging leaves uncorrected.
     """
     count, side = len(tiles), tiles.shape[-1]
     middle = np.float32((side - 1) / 2)
     y, x = np.mgrid[:side, :side].astype(np.float32) - middle
-    angle = np.deg2rad(rng.normal(0, 5, count) * strength)
-    shear, wide, high = rng.normal(0, 0.06 * strength, (3, count))
+    # some tiles hardly move: those in use have not been resampled, and must not look strange
+    amount = strength * rng.uniform(0, 1, count)
+    angle = np.deg2rad(rng.normal(0, 9, count) * amount)
+    shear, wide, high = rng.normal(0, 0.1, (3, count)) * amount
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1).reshape(-1, 2, 2)
     shape = np.stack([np.exp(wide), shear, np.zeros(count), np.exp(high)], axis=1).reshape(-1, 2, 2)
     matrices = (turn @ shape).astype(np.float32)
-    shifts = rng.normal(0, 0.6 * strength, (count, 2)).astype(np.float32) + middle
-    grids = rng.normal(0, 0.55 * strength, (count, 4, 4, 2)).astype(np.float32)
+    shifts = (rng.normal(0, 1, (count, 2)) * amount[:, None]).astype(np.float32) + middle
+    grids = (rng.normal(0, 0.9, (count, 4, 4, 2)) * amount[:, None, None, None]).astype(np.float32)
     out = np.empty_like(tiles)
     for tile, matrix, shift, grid, moved in zip(tiles, matrices, shifts, grids, out, strict=True):
         bend = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
         source_x = matrix[0, 0] * x + matrix[0, 1] * y + shift[0] + bend[..., 0]
         source_y = matrix[1, 0] * x + matrix[1, 1] * y + shift[1] + bend[..., 1]
-        cv2.remap(tile, source_x, source_y, cv2.INTER_LINEAR, dst=moved)
-    return out
+        cv2.remap(tile, source_x, source_y, cv2.INTER_CUBIC, dst=moved)  # linear would blur
+    return np.clip(out, 0, 1)

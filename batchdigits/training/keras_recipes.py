@@ -37,7 +37,7 @@ def ann(
     rate: float = 2e-3,
     decay: float = 0.001,
     dropout: float = 0.3,
-    jitter_strength: float = 1.0,
+    jitter_strength: float = 0.8,
 ) -> Trained:
     """Fit a network of dense layers on the oriented gradients of a tile.
 
@@ -96,7 +96,7 @@ def cnn(
     rate: float = 3e-3,
     decay: float = 0.02,
     dropout: float = 0.3,
-    jitter_strength: float = 1.5,
+    jitter_strength: float = 1.2,
 ) -> Trained:
     """Fit a small residual network of convolutions.
 
