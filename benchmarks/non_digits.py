@@ -1,6 +1,6 @@
-"""How many pictures that are no digit a model flags (review or blank): of kinds that training draws, and of others.
+"""How many pictures that are no digit the models flag (review or blank): of kinds that training draws, and of others.
 
-python benchmarks/non_digits.py [--count 1500] [--model NAME] [--models-dir DIR] [--data mnist.npz]
+python benchmarks/non_digits.py [--count 2000] [--model NAME ...] [--models-dir DIR] [--data mnist.npz]
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from batchdigits import Classifier, Row, Status, classify_array, load_model
-from batchdigits.classifiers.store import DEFAULT_MODEL
+from batchdigits import Classifier, Status, load_model
+from batchdigits.classifiers.runner import Scores
+from batchdigits.classifiers.store import MODEL_NAMES
+from batchdigits.imaging.pipeline import find_digit
+from batchdigits.reading import read_digit
 from batchdigits.training.datasets import load_npz
 from batchdigits.training.fields import Float, smooth_field
 from batchdigits.training.nondigits import KINDS, simulate_non_digit
 from batchdigits.training.scenes import random_scene
 from batchdigits.training.simulator import photograph
+from batchdigits.types import Page, PageId, Tiles
 
 SEED = 777_777  # training counts its seeds from 0
 DIFFICULTY = (0.0, 0.8)  # as the photos that models are calibrated on
@@ -114,39 +118,48 @@ def photo(
     return photograph(ink, scene, rng)
 
 
-def report(title: str, rows: list[Row]) -> None:
-    """Print one line of figures."""
-    blank = sum(row.status is Status.BLANK for row in rows)
-    review = sum(row.status is Status.REVIEW for row in rows)
-    unknown = sum(row.reason == "not_a_digit" for row in rows)
-    share = (blank + review) / max(1, len(rows))
-    print(f"{title:24} {len(rows):5}   flagged {share:.3f}   review {review} (not_a_digit {unknown}), blank {blank}")
+def flagged(classifier: Classifier, found: list[Tiles]) -> NDArray[np.bool_]:
+    """Tell of each picture whether its row would be review or blank."""
+    scores = classifier(np.concatenate([tiles.pixels for tiles in found]))
+    result, place = [], 0
+    for tiles in found:
+        own = slice(place, place + len(tiles.boxes))
+        place = own.stop
+        part = Scores(scores.probabilities[own], scores.known[own])
+        row = read_digit(tiles, part, classifier.card.thresholds, classifier.card.label)
+        result.append(row.status is not Status.OK)
+    return np.array(result)
 
 
-def measure(classifier: Classifier, count: int, data: Path | None) -> None:
-    """Take the pictures, classify them, print the figures."""
+def measure(classifiers: list[Classifier], count: int, data: Path | None) -> None:
+    """Take the pictures, classify them, print a table: kinds down, models across."""
     kinds = (*KINDS, *UNSEEN)
     dataset = load_npz(data) if data else None
     # the test part: training spoils digits of the training part
     handwriting = (dataset.x_test, dataset.y_test) if dataset else None
-    rows: dict[str, list[Row]] = {kind: [] for kind in kinds}
-    for number in range(count):
-        kind = kinds[number % len(kinds)]
-        picture = photo(kind, np.random.default_rng((SEED, number)), handwriting)
-        rows[kind].append(classify_array(picture, model=classifier))
-    print(classifier.card.label)
-    for kind in kinds:
-        report(kind, rows[kind])
-    report("all that training draws", [row for kind in KINDS for row in rows[kind]])
-    report("all unseen", [row for kind in UNSEEN for row in rows[kind]])
-    report("all", [row for kind in kinds for row in rows[kind]])
+    shown = np.array([kinds[number % len(kinds)] for number in range(count)])
+    settings = classifiers[0].card.imaging
+    found = []
+    for number, kind in enumerate(shown):
+        picture = photo(str(kind), np.random.default_rng((SEED, number)), handwriting)
+        found.append(find_digit(Page(PageId(f"{number}"), picture), settings))
+    columns = [flagged(classifier, found) for classifier in classifiers]
+    print("| kind | pictures | " + " | ".join(classifier.card.name for classifier in classifiers) + " |")
+    print("| --- | --- |" + " --- |" * len(classifiers))
+    drawn = np.isin(shown, KINDS)
+    groups = {kind: shown == kind for kind in kinds}
+    groups |= {"all that training draws": drawn, "all unseen": ~drawn, "all": np.ones(count, np.bool_)}
+    for title, chosen in groups.items():
+        shares = " | ".join(f"{column[chosen].mean():.1%}" for column in columns)
+        print(f"| {title} | {chosen.sum()} | {shares} |")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1500)
-    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--model", action="append")
     parser.add_argument("--models-dir", type=Path)
     parser.add_argument("--data", type=Path, help="MNIST, to spoil real handwriting too")
     arguments = parser.parse_args()
-    measure(load_model(arguments.model, arguments.models_dir), arguments.count, arguments.data)
+    models = [load_model(name, arguments.models_dir) for name in arguments.model or MODEL_NAMES]
+    measure(models, arguments.count, arguments.data)
