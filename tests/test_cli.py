@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import openpyxl
 import pytest
 from conftest import SAMPLES
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 from batchdigits import __version__
 from batchdigits.classifiers.store import DEFAULT_MODEL, MODEL_NAMES
 from batchdigits.cli import app
+from batchdigits.training.simulator import STYLES, Scene, simulate_photo
 from batchdigits.writers import COLUMNS, PROBABILITY_COLUMNS
 
 GOLDEN = SAMPLES / "expected.csv"
@@ -178,6 +181,43 @@ def test_models_lists_what_is_there():
         assert model["test_ece"] <= 0.005
         assert model["others_flagged"] >= 0.97
     assert run("models", "--format", "md").stdout.startswith("| model |")
+
+
+@pytest.fixture(scope="module")
+def own_digits(tmp_path_factory):
+    """A user's own handwriting: photos in a folder per digit."""
+    folder = tmp_path_factory.mktemp("own")
+    rng = np.random.default_rng(4)
+    for digit in range(10):
+        (folder / str(digit)).mkdir()
+        for number in range(24):
+            photo = simulate_photo(digit, rng, scene=Scene(size=(90, 90)), style=STYLES[digit][0])
+            cv2.imwrite(str(folder / str(digit) / f"{number}.png"), photo)
+    return folder
+
+
+def test_a_model_is_trained_on_ones_own_photos_and_used(own_digits, tmp_path):
+    options = ("--models-dir", tmp_path / "models")
+    result = run("train", "logreg", "--data", own_digits, "--simulated", 60, "--jobs", 1, *options)
+    scores = dict(line.removeprefix("logreg ").split(": ") for line in result.stdout.splitlines())
+    assert float(scores["test_accuracy"]) >= 0.9
+    assert int(scores["test_count"]) == 40
+    rows = tmp_path / "rows.csv"
+    run("classify", own_digits / "3", "--model", "logreg", "-o", rows, *options)
+    found = [row["prediction"] for row in rows_of(rows)]
+    assert found.count("3") >= 20
+    listed = json.loads(run("models", "--format", "json", *options).stdout)
+    assert str(tmp_path / "models" / "logreg") in [model["folder"] for model in listed]
+
+
+def test_training_a_network_without_tensorflow_names_the_cure(tmp_path, monkeypatch):
+    for module in ("keras", "tensorflow"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for module in ("keras_recipes", "keras_graphs"):
+        monkeypatch.delitem(sys.modules, f"batchdigits.training.{module}", raising=False)
+    result = run("train", "cnn", "--data", tmp_path / "not-even-read.npz", "--models-dir", tmp_path / "models", code=8)
+    assert "pip install 'batchdigits[keras]'" in result.stderr
+    assert not (tmp_path / "models").exists()
 
 
 def test_the_command_line_and_the_library_use_the_same_model_by_default():

@@ -179,10 +179,10 @@ def test_votes_go_to_the_member_that_knows():
 
 
 def test_a_missing_library_is_told_before_the_work(tmp_path, monkeypatch):
-    for module in ("keras", "tensorflow", "batchdigits.training.keras_recipes"):
-        monkeypatch.setitem(sys.modules, module, None) if module != "batchdigits.training.keras_recipes" else (
-            monkeypatch.delitem(sys.modules, module, raising=False)
-        )
+    for module in ("keras", "tensorflow"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for module in ("keras_recipes", "keras_graphs"):
+        monkeypatch.delitem(sys.modules, f"batchdigits.training.{module}", raising=False)
     with pytest.raises(DependencyError, match=r"batchdigits\[keras\]"):
         next(train_models(["all"], tmp_path / "models", data=tmp_path / "never-read.npz"))
 
@@ -201,7 +201,7 @@ def test_features_are_unit_vectors_and_nothing_gives_nothing(dataset):
 
 
 def test_gradient_filters_ignore_even_grey():
-    assert gradient_filters().sum(axis=(1, 2)) == pytest.approx(np.zeros(8), abs=1e-6)
+    assert gradient_filters(1.0, 5).sum(axis=(1, 2)) == pytest.approx(np.zeros(8), abs=1e-6)
 
 
 def test_simulated_tiles_depend_on_the_seed_alone(dataset):

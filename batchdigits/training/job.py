@@ -67,9 +67,10 @@ def train_models(
     for name in wanted:
         if name in singles:
             find_recipe(name)
-        check_place(place / name)
     settings = ImagingSettings()
     dataset, data_name = load_data(data, settings, with_mnist=with_mnist, mnist=mnist, seed=seed, jobs=jobs, say=say)
+    for name in wanted:
+        check_place(place / name)
     sets = make_tile_sets(
         dataset, settings, name=data_name, seed=seed, simulated=simulated, jobs=jobs, say=say, progress=progress
     )

@@ -68,7 +68,7 @@ def neighbours_graph(
 
 
 def linear_graph(weights: Floats, bias: Floats) -> onnx.ModelProto:
-    """Write a linear model of the features as a graph; `weights` (11, 392), `bias` (11,)."""
+    """Write a linear model of the features as a graph; `weights` (11, 936), `bias` (11,)."""
     g, scores = _start(weights.T @ AGAINST_NONE, bias @ AGAINST_NONE)
     return g.build(scores, NOT_A_DIGIT)
 

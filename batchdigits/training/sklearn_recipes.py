@@ -41,7 +41,7 @@ def fit_projection(
 
     Returns
     -------
-    matrix : (392, components + classes - 1) ndarray of float32
+    matrix : (936, components + classes - 1) ndarray of float32
     offset : (components + classes - 1,) ndarray of float32
         A feature row f lies at f @ matrix + offset.
     """
@@ -84,7 +84,7 @@ def knn(
     seed: int,
     epochs: int | None,
     progress: Progress,
-    per_class: int = 1400,
+    per_class: int = 1350,
     bandwidth: float = 0.12,
     components: int = 64,
     lda_weight: float = 1.2,
@@ -191,8 +191,8 @@ def logreg(
     seed: int,
     epochs: int | None,
     progress: Progress,
-    strength: float = 2.0,
-    iterations: int = 200,
+    strength: float = 0.4,
+    iterations: int = 500,
 ) -> Trained:
     """Fit a multinomial logistic regression on the features.
 
