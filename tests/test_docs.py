@@ -10,7 +10,9 @@ from conftest import ROOT, SAMPLES
 from typer.testing import CliRunner
 
 import batchdigits
+from batchdigits.classifiers.store import MODEL_NAMES
 from batchdigits.cli import app
+from batchdigits.report.model_table import describe, format_table
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 runner = CliRunner()
@@ -84,6 +86,16 @@ def test_reason_codes_are_documented():
     assert len(reasons) > 8
     for reason in reasons:
         assert f"`{reason}`" in README, reason
+
+
+def test_the_table_of_models_is_what_their_cards_say():
+    table = README.split("<!-- models table -->", 1)[1].split("\n\n", 1)[0]
+    shown = {cells[0]: cells for cells in ([c.strip() for c in row.split("|")[1:-1]] for row in table.split("\n")[3:])}
+    assert set(shown) == set(MODEL_NAMES)
+    described, _ = describe(ROOT / "models")
+    for line in format_table(described, "md").splitlines()[2:]:
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        assert shown[cells[0]] == cells[: len(shown[cells[0]])]
 
 
 def test_every_sample_is_described():

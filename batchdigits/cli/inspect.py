@@ -49,4 +49,4 @@ def inspect(
         with atomic_file(target) as file:
             file.write(png)
         reason = f" ({row.reason})" if row.reason else ""
-        say(f"{row.prediction or 'no digit'}, confidence {row.confidence:.4f}, {row.status.value}{reason} -> {target}")
+        say(f"{row.prediction or 'no digit'}, confidence {row.confidence:.6f}, {row.status.value}{reason} -> {target}")

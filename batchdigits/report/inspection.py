@@ -107,7 +107,7 @@ def draw_steps(steps: Steps, row: Row, title: str) -> bytes:
     canvas = Image.new("RGB", (width, height), _GROUND)
     draw = ImageDraw.Draw(canvas)
     draw.text((_GAP, 16), title, _INK, ImageFont.load_default(20))
-    verdict = f"{row.prediction or 'no digit'}   {row.confidence:.2%}   {row.status.value}"
+    verdict = f"{row.prediction or 'no digit'}   {_percent(row.confidence)}   {row.status.value}"
     verdict += f": {row.reason.replace('_', ' ')}" if row.reason else ""
     draw.text((width - _GAP, 16), verdict, _COLOURS[row.status], ImageFont.load_default(22), anchor="ra")
     for number, (picture, heading, note) in enumerate(panels):
@@ -192,7 +192,7 @@ def _draw_bars(draw: ImageDraw.ImageDraw, row: Row, left: int, top: int) -> None
     draw.text((left + _PANEL, top + 7), row.model, _PALE, ImageFont.load_default(13), anchor="ra")
     if row.digits:
         known = row.confidence / max(max(row.digits[0].probabilities), 1e-9)
-        note = f"chance that it is a digit: {known:.2%}"
+        note = f"chance that it is a digit: {_percent(known)}"
         draw.text((left + _PANEL, top + _PANEL + 32), note, _PALE, ImageFont.load_default(13), anchor="ra")
     probabilities: Sequence[float] = row.digits[0].probabilities if row.digits else (0.0,) * 10
     step = _PANEL / 10
@@ -202,5 +202,10 @@ def _draw_bars(draw: ImageDraw.ImageDraw, row: Row, left: int, top: int) -> None
         colour = _COLOURS[row.status] if best else (150, 160, 175)
         draw.text((left + 4, y + step / 2), str(digit), _INK, ImageFont.load_default(16), anchor="lm")
         draw.rectangle((left + 24, y + 5, left + 24 + probability * 190, y + step - 5), fill=colour)
-        shown = f"{probability:.2%}" if probability < 0.9995 or not best else f"{probability:.3%}"
+        shown = _percent(probability)
         draw.text((left + _PANEL, y + step / 2), shown, _INK, ImageFont.load_default(13), anchor="rm")
+
+
+def _percent(probability: float) -> str:
+    """Return a probability for people; what is nearly certain is not rounded to certainty."""
+    return f"{probability:.2%}" if probability < 0.9995 else f"{min(probability, 0.99999):.3%}"
