@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from typer.testing import CliRunner
 
-from batchdigits.classifiers.card import Calibration, Card, Thresholds, read_card
+from batchdigits.classifiers.card import CARD_FORMAT, Calibration, Card, Thresholds, read_card
 from batchdigits.cli import app
 from batchdigits.errors import OutputError
 from batchdigits.imaging.settings import ImagingSettings
@@ -543,8 +543,12 @@ def without(values, name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"format": 2}, "newer than 1. Upgrade batchdigits", id="format-2"),
-        pytest.param({"format": 9, "new": "comes later"}, "newer than 1. Upgrade batchdigits", id="format-9"),
+        pytest.param(
+            {"format": CARD_FORMAT + 1}, f"newer than {CARD_FORMAT}. Upgrade batchdigits", id="the next format"
+        ),
+        pytest.param(
+            {"format": 9, "new": "comes later"}, f"newer than {CARD_FORMAT}. Upgrade batchdigits", id="format-9"
+        ),
         *(
             pytest.param({"imaging": IMAGING | {"version": version}}, "imaging version", id=f"imaging-{version}")
             for version in (0, IMAGING["version"] + 1)

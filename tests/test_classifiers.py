@@ -76,10 +76,13 @@ def test_a_model_of_the_first_card_format_still_reads(tiles):
     assert (old(tiles).probabilities.argmax(axis=1) == DIGITS).mean() >= 0.9
 
 
-def test_a_strange_tile_is_less_known_than_a_digit(model, tiles):
-    noise = np.random.default_rng(0).random((20, 28, 28), np.float32)
-    assert model(noise).known.max() < 0.5
-    assert np.median(model(tiles).known) > 0.9
+def test_noise_is_never_ok_and_less_known_than_a_digit(model, tiles):
+    noise = model(np.random.default_rng(0).random((50, 28, 28), np.float32))
+    confidence = noise.probabilities.max(axis=1) * noise.known
+    assert (confidence < model.card.thresholds.review_below).all()
+    digits = model(tiles).known
+    assert np.median(digits) > 0.9
+    assert np.median(noise.known) < np.quantile(digits, 0.05)
 
 
 def test_loading_twice_gives_the_same(model, tiles):

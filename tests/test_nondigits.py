@@ -10,10 +10,10 @@ from batchdigits.imaging.normalise import make_tile
 from batchdigits.imaging.pipeline import trace
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.training.glyphs import DRAWINGS, LETTERS, SYMBOLS
+from batchdigits.training.non_digit_tiles import _is_bar, _is_ring, _is_whole, _may_be_digit, simulate_non_digit_tiles
 from batchdigits.training.nondigits import KINDS, draw_non_digit, simulate_non_digit
 from batchdigits.training.pens import Pen, draw_ink
 from batchdigits.training.skeletons import STYLES, draw_skeleton, write_glyph
-from batchdigits.training.tiles import _is_bar, _is_ring, _is_whole, _may_be_digit, simulate_non_digit_tiles
 
 SETTINGS = ImagingSettings()
 NO_HANDWRITING = np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64)

@@ -346,5 +346,5 @@ def test_jitter_keeps_digits_what_they_are(dataset):
     assert (moved != tiles).any(axis=(1, 2)).all()
     assert moved.min() >= 0
     assert moved.max() <= 1
-    assert moved.sum(axis=(1, 2)) == pytest.approx(tiles.sum(axis=(1, 2)), rel=0.45)
+    assert moved.sum(axis=(1, 2)) == pytest.approx(tiles.sum(axis=(1, 2)), rel=0.6)
     assert jitter(tiles, np.random.default_rng(0), strength=0) == pytest.approx(tiles, abs=1e-5)
