@@ -311,9 +311,15 @@ def test_where_nothing_is_safe_nothing_is_ok():
     assert choose_thresholds(np.full(10, 0.9), np.zeros(10, bool), np.zeros(0)).review_below == 1.0
 
 
+def test_the_least_sure_are_looked_at_again_however_good_the_model():
+    confidence = np.linspace(0.6, 1, 1001)
+    threshold = choose_thresholds(confidence, np.ones(1001, bool), np.zeros(0), spare=0.01).review_below
+    assert (confidence < threshold).mean() == pytest.approx(0.01, abs=0.002)
+
+
 def test_the_threshold_keeps_out_what_is_no_digit():
     strangers = np.linspace(0, 0.9, 1001)
-    threshold = choose_thresholds(np.ones(10), np.ones(10, bool), strangers, fooled=0.02).review_below
+    threshold = choose_thresholds(np.linspace(0.6, 1, 10), np.ones(10, bool), strangers, fooled=0.02).review_below
     assert (strangers >= threshold).mean() <= 0.021
     assert threshold == pytest.approx(0.882, abs=0.002)
 

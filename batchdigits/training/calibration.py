@@ -75,6 +75,7 @@ def choose_thresholds(
     *,
     risk: float = 1 / 200,
     fooled: float = 0.02,
+    spare: float = 0.01,
 ) -> Thresholds:
     """Choose from which confidence on a reading is ``ok``.
 
@@ -90,6 +91,9 @@ def choose_thresholds(
         Share of the accepted digits that may be wrong.
     fooled : float
         Share of the others that may be accepted.
+    spare : float
+        Share of the digits that are looked at again in any case, the least sure ones: what is no digit comes in more
+        kinds than any training has seen, and a good model can afford it.
 
     Returns
     -------
@@ -106,5 +110,6 @@ def choose_thresholds(
     else:
         lowest = float(confidence[order][kept[-1]])
     keeps_out = float(np.quantile(others, 1 - fooled)) if len(others) else 0.0
+    looked_at = float(np.quantile(confidence, spare)) if len(confidence) else 0.0
     # an even chance is never ok, however easy the photos were
-    return Thresholds(review_below=max(0.5, round(max(lowest, keeps_out), 4)))
+    return Thresholds(review_below=max(0.5, round(max(lowest, keeps_out, looked_at), 4)))
