@@ -13,6 +13,8 @@ import os
 import time
 from collections.abc import Callable
 
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core for all, whatever threads a library starts
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ[name] = "1"  # before the libraries are loaded
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -53,10 +55,10 @@ def main() -> None:
     clean = [trace(simulate_photo(int(label), rng, difficulty=0), settings).tile for label in labels]
     handwriting = np.rint(np.stack(clean) * 255).astype(np.uint8), labels
     digits = simulate_tiles(
-        arguments.tiles, handwriting, settings, seed=0, difficulty=(0.0, 0.9), only_found=True, jobs=2
+        arguments.tiles, handwriting, settings, seed=0, difficulty=(0.0, 0.9), only_found=True, jobs=1
     )
     others, _ = simulate_non_digit_tiles(
-        arguments.tiles // 4, handwriting, settings, seed=0, difficulty=(0.0, 0.9), jobs=2
+        arguments.tiles // 4, handwriting, settings, seed=0, difficulty=(0.0, 0.9), jobs=1
     )
     fit = join(digits, LabelledTiles(others, np.full(len(others), NOT_A_DIGIT)))
     tiles = np.concatenate([fit.pixels] * 2)[:8192]

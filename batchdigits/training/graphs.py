@@ -76,7 +76,11 @@ class GraphRunner:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self._session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # as in use
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
         self._width = self._session.get_outputs()[0].shape[1]
 
     def __call__(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
