@@ -25,9 +25,13 @@ def expected_calibration_error(confidence: NDArray[np.float64], correct: NDArray
     """
     if not len(correct):
         return float("nan")
-    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    index = _bin_of(confidence, bins)
     gap = np.bincount(index, weights=confidence - correct, minlength=bins)
     return float(np.abs(gap).sum() / len(correct))
+
+
+def _bin_of(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    return np.minimum((confidence * bins).astype(np.int64), bins - 1)
 
 
 def reliability(
@@ -45,7 +49,7 @@ def reliability(
     list of (float, float, int)
         Mean confidence, share right and count of every bin that holds something, the lowest first.
     """
-    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    index = _bin_of(confidence, bins)
     bars = []
     for number in np.unique(index):
         own = index == number

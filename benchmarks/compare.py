@@ -16,11 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from batchdigits.batch import read_source
+from batchdigits.batch import read_source, rows_of
 from batchdigits.classifiers.runner import Classifier, load_model
 from batchdigits.classifiers.store import MODEL_NAMES
 from batchdigits.imaging.pipeline import find_digit
-from batchdigits.reading import read_digit
 from batchdigits.sources.walk import find_sources
 from batchdigits.types import Page, PageId, Status, Tiles
 
@@ -63,20 +62,13 @@ def main() -> None:
         found = list(reader(path, classifiers[0]))  # all models share the imaging
         for classifier in classifiers:
             assert classifier.card.imaging == classifiers[0].card.imaging
-            right = ok_right = ok = 0
-            scores = classifier(np.concatenate([tiles.pixels for tiles, _ in found]))
-            place = 0
-            for tiles, label in found:
-                own = slice(place, place + len(tiles.boxes))
-                place = own.stop
-                part = type(scores)(scores.probabilities[own], scores.known[own])
-                row = read_digit(tiles, part, classifier.card.thresholds, classifier.card.label)
-                right += row.prediction == label
-                ok += row.status is Status.OK
-                ok_right += row.status is Status.OK and row.prediction == label
+            rows = rows_of([[tiles] for tiles, _ in found], classifier)
+            read = [(row, row.prediction == label) for (row,), (_, label) in zip(rows, found, strict=True)]
+            right = sum(good for _, good in read)
+            ok = [good for row, good in read if row.status is Status.OK]
             print(
                 f"| {path.name} | {classifier.card.label} | {right}/{len(found)} | {right / len(found):.2%} "
-                f"| {1 - ok / len(found):.2%} | {ok_right} | {ok - ok_right} |",
+                f"| {1 - len(ok) / len(found):.2%} | {sum(ok)} | {len(ok) - sum(ok)} |",
                 flush=True,
             )
 

@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from batchdigits import Classifier, Status, load_model
-from batchdigits.classifiers.runner import Scores
+from batchdigits.batch import rows_of
 from batchdigits.classifiers.store import MODEL_NAMES
 from batchdigits.imaging.pipeline import find_digit
-from batchdigits.reading import read_digit
 from batchdigits.training.datasets import load_npz
 from batchdigits.training.fields import Float, smooth_field
 from batchdigits.training.nondigits import KINDS, simulate_non_digit
 from batchdigits.training.scenes import random_scene
 from batchdigits.training.simulator import photograph
-from batchdigits.types import Page, PageId, Tiles
+from batchdigits.types import Page, PageId
 
 SEED = 777_777  # training counts its seeds from 0
 DIFFICULTY = (0.0, 0.8)  # as the photos that models are calibrated on
@@ -118,19 +117,6 @@ def photo(
     return photograph(ink, scene, rng)
 
 
-def flagged(classifier: Classifier, found: list[Tiles]) -> NDArray[np.bool_]:
-    """Tell of each picture whether its row would be review or blank."""
-    scores = classifier(np.concatenate([tiles.pixels for tiles in found]))
-    result, place = [], 0
-    for tiles in found:
-        own = slice(place, place + len(tiles.boxes))
-        place = own.stop
-        part = Scores(scores.probabilities[own], scores.known[own])
-        row = read_digit(tiles, part, classifier.card.thresholds, classifier.card.label)
-        result.append(row.status is not Status.OK)
-    return np.array(result)
-
-
 def measure(classifiers: list[Classifier], count: int, data: Path | None) -> None:
     """Take the pictures, classify them, print a table: kinds down, models across."""
     kinds = (*KINDS, *UNSEEN)
@@ -142,8 +128,10 @@ def measure(classifiers: list[Classifier], count: int, data: Path | None) -> Non
     found = []
     for number, kind in enumerate(shown):
         picture = photo(str(kind), np.random.default_rng((SEED, number)), handwriting)
-        found.append(find_digit(Page(PageId(f"{number}"), picture), settings))
-    columns = [flagged(classifier, found) for classifier in classifiers]
+        found.append([find_digit(Page(PageId(f"{number}"), picture), settings)])
+    columns = [
+        np.array([row.status is not Status.OK for (row,) in rows_of(found, classifier)]) for classifier in classifiers
+    ]
     print("| kind | pictures | " + " | ".join(classifier.card.name for classifier in classifiers) + " |")
     print("| --- | --- |" + " --- |" * len(classifiers))
     drawn = np.isin(shown, KINDS)

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from batchdigits import Status, classify, load_model
-from batchdigits.batch import read_source
+from batchdigits.batch import read_source, rows_of
 from batchdigits.classifiers.store import MODEL_NAMES
 from batchdigits.evaluation import expected_calibration_error
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.reading import read_digit
 from batchdigits.sources.walk import find_sources
 from batchdigits.training.datasets import load_npz
 from batchdigits.training.tiles import tile_pictures
@@ -73,7 +72,7 @@ def photos(real_data):
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_real_photos(photos, name):
     model = load_model(name)
-    rows = [read_digit(tiles, model(tiles.pixels), model.card.thresholds, model.card.label) for _, tiles, _ in photos]
+    rows = [row for (row,) in rows_of([[tiles] for _, tiles, _ in photos], model)]
     for folder, most in MOST_WRONG.items():
         wrong = [
             row.page.file

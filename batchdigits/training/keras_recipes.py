@@ -24,6 +24,7 @@ from batchdigits.training.tiles import NOT_A_DIGIT, LabelledTiles
 Floats = NDArray[np.float32]
 
 _BATCH = 128
+_EPOCHS = 14
 _MOMENTUM = 0.9  # of batch normalisation's averages
 _SETTLING = 50  # batches: until the averages are those of the final weights, however short the training was
 
@@ -50,7 +51,7 @@ def ann(
     epochs : int, optional
         Passes over the tiles, 14 by default.
     progress : Progress
-        Told of every batch.
+        Told of every epoch.
     rate, decay, dropout : float
         The highest learning rate, the decay of the weights, and the share of values that every layer forgets.
     jitter_strength : float
@@ -62,29 +63,14 @@ def ann(
         value = layers.Dense(width, use_bias=False)(value)
         value = layers.Dropout(dropout)(_activate(value))
     model = keras.Model(inputs, layers.Dense(NOT_A_DIGIT + 1)(value))
-    epochs = epochs or 14
 
     def prepare(pixels: Floats) -> Floats:
         return compute_features(pixels) * SPREAD
 
-    feed = _Feed(tiles, prepare, seed, jitter_strength)
-    _fit(model, feed, epochs=epochs, rate=rate, decay=decay, progress=progress)
     g = GraphBuilder()
     features = g.add("Mul", add_features(g, "tiles"), g.constant(np.array([SPREAD], np.float32)))
-    graph = g.build(add_network(g, model, features, last=AGAINST_NONE), NOT_A_DIGIT)
-
-    def predict(pixels: Floats) -> NDArray[np.float64]:
-        return softmax(model.predict(prepare(pixels), batch_size=512, verbose=0))
-
-    parameters = {
-        "epochs": epochs,
-        "rate": rate,
-        "decay": decay,
-        "dropout": dropout,
-        "jitter": jitter_strength,
-        "weights": model.count_params(),
-    }
-    return Trained(graph, predict, parameters)
+    parameters = {"epochs": epochs or _EPOCHS, "rate": rate, "decay": decay, "jitter": jitter_strength}
+    return _train(model, tiles, prepare, g, features, seed, parameters | {"dropout": dropout}, progress)
 
 
 def cnn(
@@ -110,26 +96,33 @@ def cnn(
         See `jitter`.
     """
     keras.utils.set_random_seed(seed)
-    model = _network(dropout)
-    epochs = epochs or 14
-    feed = _Feed(tiles, _as_images, seed, jitter_strength)
-    _fit(model, feed, epochs=epochs, rate=rate, decay=decay, progress=progress)
     g = GraphBuilder()
     channel = g.add("Unsqueeze", "tiles", g.constant(np.array([1], np.int64)))
-    graph = g.build(add_network(g, model, channel, last=AGAINST_NONE), NOT_A_DIGIT)
+    parameters = {"epochs": epochs or _EPOCHS, "rate": rate, "decay": decay, "jitter": jitter_strength}
+    model = _network(dropout)
+    return _train(model, tiles, _as_images, g, channel, seed, parameters | {"dropout": dropout}, progress)
+
+
+def _train(
+    model: keras.Model,
+    tiles: LabelledTiles,
+    prepare: Callable[[Floats], Floats],
+    g: GraphBuilder,
+    prepared: str,
+    seed: int,
+    parameters: dict[str, float],
+    progress: Progress,
+) -> Trained:
+    """Fit a network and export it; `prepared` is in the graph `g` what `prepare` makes of tiles for Keras."""
+    feed = _Feed(tiles, prepare, seed, parameters["jitter"])
+    epochs = int(parameters["epochs"])
+    _fit(model, feed, epochs=epochs, rate=parameters["rate"], decay=parameters["decay"], progress=progress)
+    graph = g.build(add_network(g, model, prepared, last=AGAINST_NONE), NOT_A_DIGIT)
 
     def predict(pixels: Floats) -> NDArray[np.float64]:
-        return softmax(model.predict(_as_images(pixels), batch_size=512, verbose=0))
+        return softmax(model.predict(prepare(pixels), batch_size=512, verbose=0))
 
-    parameters = {
-        "epochs": epochs,
-        "rate": rate,
-        "decay": decay,
-        "dropout": dropout,
-        "jitter": jitter_strength,
-        "weights": model.count_params(),
-    }
-    return Trained(graph, predict, parameters)
+    return Trained(graph, predict, parameters | {"weights": model.count_params()})
 
 
 def _network(dropout: float) -> keras.Model:
@@ -180,9 +173,8 @@ class _Feed(keras.utils.PyDataset):
     def __getitem__(self, number: int) -> tuple[Floats, NDArray[np.int64]]:
         chosen = self._order[number * self._batch : (number + 1) * self._batch]
         rng = np.random.default_rng((self._seed, self._epoch, number))
-        return self._prepare(jitter(self._tiles.pixels[chosen], rng, strength=self._strength)), self._tiles.labels[
-            chosen
-        ]
+        pixels = jitter(self._tiles.pixels[chosen], rng, strength=self._strength)
+        return self._prepare(pixels), self._tiles.labels[chosen]
 
 
 class _Watch(keras.callbacks.Callback):

@@ -45,7 +45,7 @@ def simulate_non_digit_tiles(
     seed : int
         The same seed gives the same tiles.
     difficulty : (float, float)
-        Range of `random_scene`'s difficulty.
+        Range of `random_small_scene`'s difficulty.
     jobs : int
         Processes. The tiles are the same for any number.
     progress : Progress

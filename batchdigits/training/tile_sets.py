@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.training.datasets import Dataset, choose_sixth, dataset_tiles
 from batchdigits.training.non_digit_tiles import simulate_non_digit_tiles
 from batchdigits.training.progress import Progress, silent
+from batchdigits.training.scrawls import Handwriting
 from batchdigits.training.tiles import (
     NOT_A_DIGIT,
     LabelledTiles,
@@ -20,8 +20,6 @@ from batchdigits.training.tiles import (
     join,
     simulate_tiles,
 )
-
-Handwriting = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 _DISTORTION = 0.7  # a third fewer errors on hands unlike MNIST's than without; at 1.0 the digits themselves suffer
 _FEWEST_HELD = 50
