@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -19,7 +20,7 @@ from batchdigits.batch import rows_of
 from batchdigits.classifiers.store import MODEL_NAMES
 from batchdigits.imaging.pipeline import find_digit
 from batchdigits.training.datasets import load_npz
-from batchdigits.training.fields import Float, smooth_field
+from batchdigits.training.fields import Float
 from batchdigits.training.nondigits import KINDS, simulate_non_digit
 from batchdigits.training.scenes import random_scene
 from batchdigits.training.simulator import photograph
@@ -28,57 +29,59 @@ from batchdigits.types import Page, PageId
 SEED = 777_777  # training counts its seeds from 0
 DIFFICULTY = (0.0, 0.8)  # as the photos that models are calibrated on
 
-# Faces differ from the strokes that training draws; what may be taken for a digit is left out here too.
+# Training prints with Pillow's face and OpenCV's; what may be taken for a digit is left out here too.
 LETTERS = "AEFHKMNPRTWXadefhkmnprtwx"
-SIGNS = "#%+=*@?<~^"
-# OpenCV 5 draws the first three as a bold and the script ones as a slanted face; OpenCV 4 drew thin lines.
-PLAIN_FACES = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_PLAIN)
-SCRIPT_FACES = (cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
-SCRIPT_LETTERS = "AEFHKMNPRTWXhkmnpwxd"
+SIGNS = "♠♥♦♣★☂☎✂✈♫⚑☀☁☃☠☢☯♻⚓✿"
+FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+UPRIGHT = ("DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSerif.ttf", "DejaVuSerif-Bold.ttf", "cmr10.ttf")
+SLANTED = ("DejaVuSans-Oblique.ttf", "DejaVuSerif-Italic.ttf", "STIXGeneralItalic.ttf", "cmmi10.ttf")
 
 
-def opencv_text(rng: np.random.Generator, faces: tuple[int, ...], letters: str) -> Float:
-    """Render one letter with one of OpenCV's faces."""
-    face = int(faces[int(rng.integers(len(faces)))])
-    letter = letters[int(rng.integers(len(letters)))]
-    canvas = np.zeros((400, 400), np.uint8)
-    scale = 9.0 if face == cv2.FONT_HERSHEY_PLAIN else 5.0
-    cv2.putText(canvas, letter, (120, 260), face, scale, 255, int(rng.integers(5, 16)), cv2.LINE_AA)
-    return cropped(canvas)
-
-
-def pillow_text(rng: np.random.Generator, characters: str) -> Float:
-    """Render one character with Pillow's own face."""
+def text(rng: np.random.Generator, fonts: tuple[str, ...], characters: str) -> Float:
+    """Render one character with one of the fonts that Matplotlib brings."""
+    font = ImageFont.truetype(FONTS / fonts[int(rng.integers(len(fonts)))], 120)
     picture = Image.new("L", (300, 300))
-    character = characters[int(rng.integers(len(characters)))]
-    ImageDraw.Draw(picture).text((80, 80), character, fill=255, font=ImageFont.load_default(size=120))
+    ImageDraw.Draw(picture).text((80, 80), characters[int(rng.integers(len(characters)))], fill=255, font=font)
     return cropped(np.asarray(picture, dtype=np.uint8))
 
 
-def polygon(rng: np.random.Generator) -> Float:
-    """Draw a random outline of five to nine corners that crosses itself as it likes."""
-    canvas = np.zeros((160, 160), np.uint8)
-    corners = rng.integers(15, 145, (int(rng.integers(5, 10)), 2)).astype(np.int32)
-    cv2.polylines(canvas, [corners], True, 255, int(rng.integers(3, 10)), cv2.LINE_AA)
+def rosette(rng: np.random.Generator) -> Float:
+    """Draw a closed curve of two turning circles, of three to eight leaves."""
+    t = np.linspace(0, 2 * np.pi, 600)
+    leaves, depth = int(rng.integers(3, 9)), rng.uniform(0.4, 1.2)
+    radius = 1 + depth * np.cos(leaves * t)
+    return curve(np.stack([np.cos(t), np.sin(t)], axis=1) * radius[:, None] * 35 + 90, rng)
+
+
+def hatching(rng: np.random.Generator) -> Float:
+    """Draw four to eight parallel strokes of about one length."""
+    canvas = np.zeros((220, 220), np.uint8)
+    count, angle, thick = int(rng.integers(4, 9)), rng.uniform(0, np.pi), int(rng.integers(3, 9))
+    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    for place in np.linspace(-60, 60, count):
+        middle = 110 + place * across + rng.normal(0, 4) * along
+        reach = rng.uniform(35, 60) * along
+        cv2.line(canvas, as_pixel(middle - reach), as_pixel(middle + reach), 255, thick, cv2.LINE_AA)
     return cropped(canvas)
-
-
-def blobs(rng: np.random.Generator) -> Float:
-    """Cut a smooth random field at a level: clouds of ink, round at the rim."""
-    y, x = np.mgrid[-1:1:140j, -1:1:140j].astype(np.float32)
-    field = smooth_field(rng, (140, 140), 45) + 0.6 * smooth_field(rng, (140, 140), 16)
-    return cropped(np.where(field - 1.5 * (x * x + y * y) > -0.5, 255, 0).astype(np.uint8))
 
 
 def signature(rng: np.random.Generator) -> Float:
     """Draw the flourish of a signature: three waves of different lengths added up."""
     t = np.linspace(0, 1, 500)
     waves = [rng.uniform(0.3, 1) * np.sin(2 * np.pi * (rng.uniform(2, 9) * t + rng.random())) for _ in range(6)]
-    x, y = 60 + 200 * t + 18 * sum(waves[:3]), 80 + 22 * sum(waves[3:])
+    return curve(np.stack([60 + 200 * t + 18 * sum(waves[:3]), 80 + 22 * sum(waves[3:])], axis=1), rng)
+
+
+def curve(points: NDArray[np.float64], rng: np.random.Generator) -> Float:
+    """Draw a line through points (x, y), in pixels of a canvas 330 wide and 180 high."""
     canvas = np.zeros((180, 330), np.uint8)
-    points = np.round(np.stack([x, y], axis=1)).astype(np.int32)
-    cv2.polylines(canvas, [points], False, 255, int(rng.integers(3, 7)), cv2.LINE_AA)
+    cv2.polylines(canvas, [np.round(points).astype(np.int32)], False, 255, int(rng.integers(3, 7)), cv2.LINE_AA)
     return cropped(canvas)
+
+
+def as_pixel(point: NDArray[np.float64]) -> tuple[int, int]:
+    """Round a point (x, y)."""
+    return round(float(point[0])), round(float(point[1]))
 
 
 def cropped(canvas: NDArray[np.uint8]) -> Float:
@@ -91,12 +94,11 @@ def cropped(canvas: NDArray[np.uint8]) -> Float:
 
 
 UNSEEN: dict[str, Callable[[np.random.Generator], Float]] = {
-    "unseen:plain_letter": lambda rng: opencv_text(rng, PLAIN_FACES, LETTERS),
-    "unseen:script_letter": lambda rng: opencv_text(rng, SCRIPT_FACES, SCRIPT_LETTERS),
-    "unseen:printed_letter": lambda rng: pillow_text(rng, LETTERS),
-    "unseen:printed_sign": lambda rng: pillow_text(rng, SIGNS),
-    "unseen:polygon": polygon,
-    "unseen:blobs": blobs,
+    "unseen:upright_letter": lambda rng: text(rng, UPRIGHT, LETTERS),
+    "unseen:slanted_letter": lambda rng: text(rng, SLANTED, LETTERS),
+    "unseen:pictograph": lambda rng: text(rng, ("DejaVuSans.ttf",), SIGNS),
+    "unseen:rosette": rosette,
+    "unseen:hatching": hatching,
     "unseen:signature": signature,
 }
 

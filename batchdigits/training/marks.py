@@ -1,4 +1,4 @@
-"""What is on paper without anyone having written: rulings, corners of forms, stains, dust, holes, staples, folds."""
+"""What is on paper without anyone having written: rulings, stains, dust, holes, staples, folds."""
 
 from __future__ import annotations
 
@@ -8,58 +8,6 @@ import cv2
 import numpy as np
 
 from batchdigits.training.fields import Float, plane, smooth_field, step
-
-_Lines = tuple[tuple[float, float, float, float], ...]  # x0, y0, x1, y1 in a unit square
-
-# Left out: what a box's upper right corner (7), two cells one above the other (8), a T on its head (1), a comb that
-# opens to the left (3) and a single cell (0) would be taken for.
-_CORNERS: tuple[_Lines, ...] = (
-    ((0, 0, 0, 1), (0, 1, 1, 1)),
-    ((0, 0, 0, 1), (0, 0, 1, 0)),
-    ((0, 0, 1, 0), (0.5, 0, 0.5, 1)),
-    ((0, 0, 0, 1), (0, 0.5, 1, 0.5)),
-    ((0, 0.5, 1, 0.5), (0.5, 0, 0.5, 1)),
-    ((0, 0, 0, 1), (0, 0, 1, 0), (0, 1, 1, 1)),
-    ((0, 0, 0, 1), (1, 0, 1, 1), (0, 0, 1, 0)),
-    ((0, 0, 0, 1), (1, 0, 1, 1), (0, 1, 1, 1)),
-    ((0, 0, 0, 1), (0, 0, 1, 0), (0, 0.5, 1, 0.5), (0, 1, 1, 1)),
-    ((0, 1, 1, 1), (0, 0.4, 0, 1), (0.33, 0.4, 0.33, 1), (0.67, 0.4, 0.67, 1), (1, 0.4, 1, 1)),
-    ((0, 0, 1, 0), (0, 0, 0, 0.6), (0.5, 0, 0.5, 0.6), (1, 0, 1, 0.6)),
-    ((0, 0, 0, 1), (1, 0, 1, 1), (0, 0.5, 1, 0.5)),
-    ((0, 0, 1, 0), (0, 0.5, 1, 0.5), (0, 1, 1, 1), (0, 0, 0, 1), (0.5, 0, 0.5, 1), (1, 0, 1, 1)),
-    ((0.3, 0, 0.3, 1), (0.7, 0, 0.7, 1), (0, 0.3, 1, 0.3), (0, 0.7, 1, 0.7)),
-    ((0, 0.2, 1, 0.2), (0, 0.8, 1, 0.8), (0.5, 0.2, 0.5, 0.8), (0, 0.2, 0, 0.8), (1, 0.2, 1, 0.8)),
-    ((0, 0.2, 1, 0.2), (0.5, 0.2, 0.5, 1), (0, 0.2, 0, 0.5), (1, 0.2, 1, 0.5)),
-)  # fmt: skip
-
-
-def solid(rng: np.random.Generator) -> Float:
-    """Draw a filled shape: a disc, a block or a wedge, some 100 pixels in size; never so tall that it might be a 1."""
-    canvas = np.zeros((120, 120), np.uint8)
-    angle, half = rng.uniform(0, 90), rng.uniform(38, 52)
-    way = int(rng.integers(3))
-    if way == 0:
-        cv2.circle(canvas, (60, 60), round(half), 255, -1, cv2.LINE_AA)
-    else:
-        wedge = rng.random() < 0.4
-        width = 2 * half * rng.uniform(0.7, 0.95)
-        corners = cv2.boxPoints(((60.0, 60.0), (2 * half, width), angle if way == 2 else 0.0))[: 3 if wedge else 4]
-        cv2.fillPoly(canvas, [np.round(corners).astype(np.int32)], 255, cv2.LINE_AA)
-    return _cropped(canvas.astype(np.float32) / np.float32(255))
-
-
-def corner(rng: np.random.Generator) -> Float:
-    """Print a fragment of a form: a corner, a junction, the teeth of a comb of fields, a piece of a table."""
-    lines = _CORNERS[int(rng.integers(len(_CORNERS)))]
-    size = rng.uniform(100, 170, 2)
-    size[1] = min(size[1], 1.25 * size[0])
-    thick = max(2, round(float(np.exp(rng.uniform(np.log(3), np.log(14))))))
-    canvas = np.zeros((round(size[1]) + 2 * thick, round(size[0]) + 2 * thick), np.uint8)
-    for x0, y0, x1, y1 in lines:
-        start = round(x0 * size[0]) + thick, round(y0 * size[1]) + thick
-        end = round(x1 * size[0]) + thick, round(y1 * size[1]) + thick
-        cv2.line(canvas, start, end, 255, thick, cv2.LINE_4)
-    return _cropped(canvas.astype(np.float32) / np.float32(255))
 
 
 def ruling(rng: np.random.Generator, shape: tuple[int, int]) -> Float:
@@ -102,11 +50,6 @@ def smudge(rng: np.random.Generator, shape: tuple[int, int]) -> Float:
         _holes,
     )
     return ways[int(rng.integers(len(ways)))](rng, shape)
-
-
-def _cropped(ink: Float) -> Float:
-    rows, columns = np.flatnonzero(ink.max(axis=1) > 0), np.flatnonzero(ink.max(axis=0) > 0)
-    return np.ascontiguousarray(np.pad(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1))
 
 
 def _offsets(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Float, Float]:

@@ -16,7 +16,8 @@ from batchdigits.training.simulator import photograph
 
 _CHUNK = 250  # pictures per job: the random numbers belong to the chunk, so `jobs` does not change them
 _WHOLE = 0.9  # of the ink: below it, imaging lost so much that what is left may be a digit
-_MASSES = ("scribble", "crossed_out", "solid", "corner", "ruling", "smudge")  # imaging may hollow these to a ring
+# imaging may hollow these to a ring
+_MASSES = ("scribble", "outline", "crossed_out", "solid", "patch", "corner", "ruling", "smudge")
 
 
 def simulate_non_digit_tiles(

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from batchdigits.training import marks, scrawls, spoilt
+from batchdigits.training import marks, prints, scrawls, spoilt
 from batchdigits.training.fields import Float
 from batchdigits.training.pens import random_pen
 from batchdigits.training.scenes import Colour, PrintedBox, Ruling, Scene, random_small_scene
@@ -27,14 +27,17 @@ _WRITTEN: Mapping[str, Callable[[Writer], Float]] = MappingProxyType({
     "symbol": scrawls.symbol,
     "drawing": scrawls.drawing,
     "scribble": scrawls.scribble,
+    "outline": scrawls.outline,
     "crossed_out": spoilt.crossed_out,
     "several": spoilt.several,
     "circled": spoilt.circled,
     "fragment": spoilt.fragment,
 })  # fmt: skip
 _PRINTED: Mapping[str, Callable[[np.random.Generator], Float]] = MappingProxyType({
-    "solid": marks.solid,
-    "corner": marks.corner,
+    "printed": prints.letter,
+    "solid": prints.solid,
+    "patch": prints.patch,
+    "corner": prints.corner,
 })  # fmt: skip
 _STREWN: Mapping[str, Callable[[np.random.Generator, tuple[int, int]], Float]] = MappingProxyType({
     "ruling": marks.ruling,

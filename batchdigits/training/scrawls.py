@@ -81,6 +81,15 @@ def scribble(writer: Writer) -> Float:
     return ink_of([stroke], writer.with_pen(0.07))
 
 
+def outline(writer: Writer) -> Float:
+    """Draw a line with many corners, closed or open, that crosses itself as it likes."""
+    rng = writer.rng
+    corners = rng.uniform(0, 1, (int(rng.integers(7, 12)), 2))
+    if rng.random() < 0.6:
+        corners = np.concatenate([corners, corners[:1]])
+    return ink_of([smooth(np.repeat(corners, [1, *[2] * (len(corners) - 2), 1], axis=0))], writer.with_pen(0.08))
+
+
 def _style(styles: tuple[Glyph, ...], rng: np.random.Generator) -> Glyph:
     return styles[int(rng.integers(len(styles)))]
 

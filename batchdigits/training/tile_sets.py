@@ -69,8 +69,8 @@ def make_tile_sets(
     seed : int
         The same seed and data give the same tiles, for any number of `jobs`.
     simulated : int
-        Simulated photos of digits to fit to. Three quarters as many of other things go with them, and up to two and a
-        half times as many distorted digits.
+        Simulated photos of digits to fit to. As many of other things go with them, and up to two and a half times as
+        many distorted digits.
     jobs : int
         Processes.
     say : callable
@@ -81,9 +81,9 @@ def make_tile_sets(
     held = choose_sixth(dataset.y_train, seed)
     handwriting = dataset.x_train[~held], dataset.y_train[~held]
     unseen = dataset.x_train[held], dataset.y_train[held]
-    distorted, others, kept = simulated * 5 // 2, simulated * 3 // 4, max(_FEWEST_HELD, simulated // 6)
+    distorted, kept = simulated * 5 // 2, max(_FEWEST_HELD, simulated // 6)
 
-    say(f"making tiles of {len(held):,} digits, {simulated:,} simulated photos and {others:,} of other things")
+    say(f"making tiles of {len(held):,} digits, {simulated:,} simulated photos and as many of other things")
     every, test = dataset_tiles(dataset, settings, jobs=jobs, progress=progress)
 
     def simulate(count: int, digits: Handwriting, seed: int, *, easy: bool) -> LabelledTiles:
@@ -110,7 +110,7 @@ def make_tile_sets(
         every[~held],
         distort_tiles(distorted, handwriting, settings, seed=seed, strength=_DISTORTION, jobs=jobs, progress=progress),
         simulate(simulated, handwriting, seed, easy=False),
-        simulate_others(others, handwriting, seed),
+        simulate_others(simulated, handwriting, seed),
     )
     # two halves: one to calibrate by, one to measure by
     photos = simulate(2 * kept, unseen, seed + 1, easy=True)
@@ -131,6 +131,6 @@ def make_tile_sets(
             "simulated_photos": simulated,
             "distorted_digits": min(distorted, len(handwriting[1])),
             "distortion": _DISTORTION,
-            "simulated_others": others,
+            "simulated_others": simulated,
         },
     )
