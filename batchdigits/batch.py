@@ -19,11 +19,12 @@ from batchdigits.classifiers.store import DEFAULT_MODEL
 from batchdigits.errors import PageError
 from batchdigits.imaging.pipeline import find_digit
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.reading import failed, read_digit
+from batchdigits.imaging.text import FINER, find_text
+from batchdigits.reading import READERS, failed
 from batchdigits.sources.images import cut_region, picture_from_array, read_pages
 from batchdigits.sources.regions import Region, parse_regions
 from batchdigits.sources.walk import Source, find_sources
-from batchdigits.types import Page, PageId, Row, Tiles
+from batchdigits.types import Layout, Page, PageId, Row, Tiles
 
 _CHUNK = 8  # files per task: sending a task to another process costs about as much as a small picture
 _FEW = 24  # below that, starting processes takes longer than reading the files
@@ -37,7 +38,9 @@ class Failure:
     error: PageError
 
 
-def read_source(source: Source, settings: ImagingSettings, regions: Sequence[Region] = ()) -> list[Tiles | Failure]:
+def read_source(
+    source: Source, settings: ImagingSettings, regions: Sequence[Region] = (), layout: Layout = Layout.DIGIT
+) -> list[Tiles | Failure]:
     """Read one file down to its tiles: what a worker does.
 
     Parameters
@@ -48,6 +51,8 @@ def read_source(source: Source, settings: ImagingSettings, regions: Sequence[Reg
         Of the model.
     regions : sequence of Region
         Parts to read of every page, in the order of their rows; none for the whole page.
+    layout : Layout
+        What to look for.
 
     Returns
     -------
@@ -58,15 +63,15 @@ def read_source(source: Source, settings: ImagingSettings, regions: Sequence[Reg
         detail = f"Cannot be opened ({source.problem.replace('_', ' ')})."
         return _fail_everywhere(PageId(source.name), PageError(source.problem, detail), regions)
     # a region may be a small part of its page: only the whole page may be decoded at reduced size
-    reduce_to = None if regions else settings.decode_size
+    reduce_to = None if regions else settings.decode_size * (1 if layout is Layout.DIGIT else FINER)
     results: list[Tiles | Failure] = []
     for page in read_pages(source.path, source.name, reduce_to=reduce_to):
         if not isinstance(page, Page):
             results += _fail_everywhere(*page, regions)
         elif not regions:
-            results.append(_image(page, settings))
+            results.append(_image(page, settings, layout))
         else:
-            results += [_read_region(page, region, settings) for region in regions]
+            results += [_read_region(page, region, settings, layout) for region in regions]
     return results
 
 
@@ -76,26 +81,26 @@ def _fail_everywhere(page: PageId, error: PageError, regions: Sequence[Region]) 
     return [Failure(page._replace(region=name), error) for name in names]
 
 
-def _read_region(page: Page, region: Region, settings: ImagingSettings) -> Tiles | Failure:
+def _read_region(page: Page, region: Region, settings: ImagingSettings, layout: Layout) -> Tiles | Failure:
     try:
-        return _image(cut_region(page, region), settings)
+        return _image(cut_region(page, region), settings, layout)
     except PageError as error:
         return Failure(page.id._replace(region=region.name), error)
 
 
-def _image(page: Page, settings: ImagingSettings) -> Tiles | Failure:
-    """Find the digit; a page that defeats imaging costs its own row, never the run."""
+def _image(page: Page, settings: ImagingSettings, layout: Layout) -> Tiles | Failure:
+    """Find the digits; a page that defeats imaging costs its own row, never the run."""
     try:
-        return find_digit(page, settings)
+        return find_digit(page, settings) if layout is Layout.DIGIT else find_text(page, settings, layout)
     except Exception as error:  # whatever it is, a person learns of it from the row and the exit code
         return Failure(page.id, PageError("imaging_failed", f"Imaging failed: {type(error).__name__}: {error}"))
 
 
 def _read_chunk(
-    sources: Sequence[Source], settings: ImagingSettings, regions: Sequence[Region]
+    sources: Sequence[Source], settings: ImagingSettings, regions: Sequence[Region], layout: Layout
 ) -> list[list[Tiles | Failure]]:
     cv2.setNumThreads(1)  # the processes share the cores already
-    return [read_source(source, settings, regions) for source in sources]
+    return [read_source(source, settings, regions, layout) for source in sources]
 
 
 @contextlib.contextmanager
@@ -112,7 +117,12 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def classify_sources(
-    sources: Sequence[Source], classifier: Classifier, *, regions: Sequence[Region] = (), jobs: int = 1
+    sources: Sequence[Source],
+    classifier: Classifier,
+    *,
+    regions: Sequence[Region] = (),
+    layout: Layout = Layout.DIGIT,
+    jobs: int = 1,
 ) -> Iterator[list[Row]]:
     """Classify files.
 
@@ -122,7 +132,7 @@ def classify_sources(
         What to read, in the order of the rows.
     classifier : Classifier
         The model; it stays in this process.
-    regions : sequence of Region
+    regions, layout
         See `read_source`.
     jobs : int
         Processes that read and prepare pictures. The rows are the same for any number.
@@ -135,7 +145,7 @@ def classify_sources(
     settings = classifier.card.imaging
     chunks = [sources[start : start + _CHUNK] for start in range(0, len(sources), _CHUNK)]
     if jobs == 1 or len(sources) < _FEW:
-        results = (read_source(source, settings, regions) for source in sources)
+        results = (read_source(source, settings, regions, layout) for source in sources)
     else:
         from joblib import Parallel, delayed  # takes 0.2 s, which a single photo should not wait for
 
@@ -143,7 +153,7 @@ def classify_sources(
         chunks = [[replace(source, path=source.path.absolute()) for source in chunk] for chunk in chunks]
         parallel = Parallel(n_jobs=jobs, return_as="generator")
         with _interrupts_ignored():
-            read = parallel(delayed(_read_chunk)(chunk, settings, regions) for chunk in chunks)
+            read = parallel(delayed(_read_chunk)(chunk, settings, regions, layout) for chunk in chunks)
         results = (result for chunk in read for result in chunk)
     yield from _classify(results, classifier)
 
@@ -153,6 +163,7 @@ def classify(
     *,
     model: str | Path | Classifier = DEFAULT_MODEL,
     regions: Sequence[str] = (),
+    layout: Layout | str = Layout.DIGIT,
     jobs: int = 1,
 ) -> Iterator[Row]:
     """Classify the digits in files and folders.
@@ -165,6 +176,9 @@ def classify(
         A name, a model folder, or what `load_model` returned.
     regions : sequence of str
         ``x,y,w,h`` or ``NAME=x,y,w,h``, in pixels or percent: read only these parts of every page.
+    layout : Layout or str
+        ``digit``: the one digit of each picture; ``number``: the digits of its one line; ``page``: lines of digits,
+        whichever way up.
     jobs : int
         Processes. The rows are the same for any number.
 
@@ -181,19 +195,26 @@ def classify(
     paths = [Path(inputs)] if isinstance(inputs, str | Path) else [Path(path) for path in inputs]
     classifier = model if isinstance(model, Classifier) else load_model(model)
     sources = find_sources(paths).sources
-    for rows in classify_sources(sources, classifier, regions=parse_regions(list(regions)), jobs=jobs):
+    wanted = parse_regions(list(regions))
+    for rows in classify_sources(sources, classifier, regions=wanted, layout=Layout(layout), jobs=jobs):
         yield from rows
 
 
-def classify_array(pixels: NDArray[Any], *, model: str | Path | Classifier = DEFAULT_MODEL, name: str = "") -> Row:
-    """Classify the digit in a picture that is in memory.
+def classify_array(
+    pixels: NDArray[Any],
+    *,
+    model: str | Path | Classifier = DEFAULT_MODEL,
+    layout: Layout | str = Layout.DIGIT,
+    name: str = "",
+) -> Row:
+    """Classify the digits in a picture that is in memory.
 
     Parameters
     ----------
     pixels : (H, W), (H, W, 3) or (H, W, 4) ndarray
         uint8, uint16, bool, or float from 0 to 1; dark on light or light on dark. The order of the colours does not
         matter, a fourth channel is opacity.
-    model : str, Path or Classifier
+    model, layout
         See `classify`.
     name : str
         What the row calls it.
@@ -205,7 +226,7 @@ def classify_array(pixels: NDArray[Any], *, model: str | Path | Classifier = DEF
     """
     classifier = model if isinstance(model, Classifier) else load_model(model)
     page = Page(PageId(name), picture_from_array(pixels))
-    (rows,) = rows_of([[_image(page, classifier.card.imaging)]], classifier)
+    (rows,) = rows_of([[_image(page, classifier.card.imaging, Layout(layout))]], classifier)
     return rows[0]
 
 
@@ -236,5 +257,5 @@ def rows_of(results: Sequence[Sequence[Tiles | Failure]], classifier: Classifier
             part = slice(used, used + len(item.boxes))
             used = part.stop
             own = Scores(scores.probabilities[part], scores.known[part])
-            rows.append(read_digit(item, own, card.thresholds, card.label))
+            rows.append(READERS[item.layout](item, own, card.thresholds, card.label))
         yield rows

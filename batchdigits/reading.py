@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from batchdigits.classifiers.card import Thresholds
 from batchdigits.classifiers.runner import Scores
 from batchdigits.errors import PageError
-from batchdigits.types import Digit, PageId, Row, Status, Tiles
+from batchdigits.types import Arrangement, Digit, Layout, PageId, Row, Span, Status, TextLine, Tiles
+
+_UPRIGHT = 0.7  # the share of pages that are held upright, as far as one can know before reading them
+_SELDOM = 0.1  # a mark that is so seldom a stain is worth a look if it was taken for one
+_NEVER = 1e-6  # no candidate is quite impossible
 
 
 def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str) -> Row:
@@ -58,3 +68,127 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
 def failed(page: PageId, error: PageError, model: str) -> Row:
     """Return the row of a page that could not be read."""
     return Row(page, "", 0.0, Status.ERROR, error.reason, model=model, detail=error.detail)
+
+
+class _Path(NamedTuple):
+    """The likeliest way to read a line."""
+
+    spans: tuple[Span, ...]  # one for each digit, left to right; what lies between them is no digit
+    score: float  # log likelihood
+    share: float  # of the likelihood of all ways to read it, 0 to 1
+    doubtful: bool  # a mark as large as a digit was left out
+
+
+def read_text(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str) -> Row:
+    """Decide what is written on a page of one or more lines, and whether to trust it.
+
+    Parameters
+    ----------
+    tiles : Tiles
+        The page's candidates, and how they lie beside each other.
+    scores : Scores
+        What the classifier says of them, in the same order.
+    thresholds : Thresholds
+        Of the same model.
+    model : str
+        Name and digest, for the row.
+
+    Returns
+    -------
+    Row
+        Lines are separated by a space; of a number, only the line with most digits is read. `confidence` is that of
+        all digits together, times the share of this way to cut the lines among all ways. Without ink the row is
+        ``blank``; without digits it asks for ``review``.
+
+    Notes
+    -----
+    A way to read a line makes digits and stains of its pieces. It is as likely as its digits are sure, times what is
+    known beforehand of pieces that lie like these: few marks are cut, and few of those side by side are one digit.
+    """
+    if not tiles.arrangements:
+        return Row(tiles.page, "", 0.0, Status.BLANK, "no_ink", model=model)
+    best = scores.probabilities.max(axis=1, initial=0)
+    sure = np.clip(best * scores.known, _NEVER, 1)
+    read = [(held, [_read_line(line, sure) for line in held.lines]) for held in tiles.arrangements]
+    _, paths = max(read, key=lambda one: _likelihood(*one))
+    written = [path for path in paths if path.spans]
+    several = False
+    if tiles.layout is Layout.NUMBER and written:
+        main = max(written, key=lambda path: (len(path.spans), path.score))
+        several = any(sure[span.tile] > 0.5 for path in written if path is not main for span in path.spans)
+        written = [main]
+    lines = [[_digit(tiles, scores, span) for span in path.spans] for path in written]
+    digits = tuple(digit for line in lines for digit in line)
+    if not digits:
+        return Row(tiles.page, "", 0.0, Status.REVIEW, "not_a_digit", model=model)
+    confidence = math.prod(digit.confidence for digit in digits) * math.prod(path.share for path in written)
+    known = min(float(scores.known[span.tile]) for path in written for span in path.spans)
+    if tiles.notes:
+        reason = tiles.notes[0]
+    elif several:
+        reason = "several_lines"
+    elif known < thresholds.not_a_digit_below or any(path.doubtful for path in written):
+        reason = "not_a_digit"
+    elif confidence < thresholds.review_below:
+        reason = "low_confidence"
+    else:
+        reason = ""
+    text = " ".join("".join(str(digit.digit) for digit in line) for line in lines)
+    second, ratio = _second(text, digits)
+    status = Status.REVIEW if reason else Status.OK
+    return Row(tiles.page, text, confidence, status, reason, second, confidence * ratio, digits, model)
+
+
+def _digit(tiles: Tiles, scores: Scores, span: Span) -> Digit:
+    probabilities = scores.probabilities[span.tile]
+    first = int(probabilities.argmax())
+    confidence = float(probabilities[first] * scores.known[span.tile])
+    return Digit(tiles.boxes[span.tile], first, confidence, tuple(float(p) for p in probabilities))
+
+
+def _second(text: str, digits: tuple[Digit, ...]) -> tuple[str, float]:
+    """Return the text with its most doubtful digit read otherwise, and how likely that is beside the text."""
+    others = [max((p, d) for d, p in enumerate(digit.probabilities) if d != digit.digit) for digit in digits]
+    ratios = [other / digit.probabilities[digit.digit] for (other, _), digit in zip(others, digits, strict=True)]
+    doubtful = int(np.argmax(ratios))
+    places = [place for place, character in enumerate(text) if character != " "]
+    place = places[doubtful]
+    return f"{text[:place]}{others[doubtful][1]}{text[place + 1 :]}", float(ratios[doubtful])
+
+
+def _likelihood(held: Arrangement, paths: list[_Path]) -> float:
+    """Return how likely a page is to be held, and to read, like this: a logarithm."""
+    return sum(path.score for path in paths) + math.log((1 - _UPRIGHT) / 3 if held.turns else _UPRIGHT)
+
+
+def _read_line(line: TextLine, sure: NDArray[np.float64]) -> _Path:
+    """Find the likeliest way to read a line: Viterbi's algorithm, and the forward sum over all ways."""
+    ending: list[list[tuple[int, float, Span | None]]] = [[] for _ in range(line.pieces + 1)]
+    for span in line.spans:
+        ending[span.stop].append((span.start, math.log(span.prior * sure[span.tile]), span))
+    for start, stop, prior in line.stains:
+        inside = max(sure[span.tile] for span in line.spans if start <= span.start and span.stop <= stop)
+        ending[stop].append((start, math.log(prior * max(1 - inside, _NEVER)), None))
+    best, total = [0.0], [0.0]
+    back: list[tuple[int, Span | None]] = [(0, None)]
+    large = {stain.stop for stain in line.stains if stain.prior < _SELDOM}
+    for ways in ending[1:]:
+        likeliest = max(ways, key=lambda way: best[way[0]] + way[1])
+        best.append(best[likeliest[0]] + likeliest[1])
+        back.append((likeliest[0], likeliest[2]))
+        total.append(float(np.logaddexp.reduce([total[start] + score for start, score, _ in ways])))
+    spans, at, doubtful = [], line.pieces, False
+    while at:
+        start, chosen = back[at]
+        if chosen is not None:
+            spans.append(chosen)
+        else:
+            doubtful |= at in large
+        at = start
+    return _Path(tuple(reversed(spans)), best[-1], math.exp(best[-1] - total[-1]), doubtful)
+
+
+#: What turns the candidates of a page into its row.
+READERS: Mapping[Layout, Callable[[Tiles, Scores, Thresholds, str], Row]] = MappingProxyType(
+    {Layout.DIGIT: read_digit, Layout.NUMBER: read_text, Layout.PAGE: read_text}
+)

@@ -57,14 +57,56 @@ class Page:
     origin: tuple[float, float] = (0.0, 0.0)  #: of this picture in the upright original, (x, y) in its pixels
 
 
+class Layout(StrEnum):
+    """What to look for in a picture."""
+
+    DIGIT = "digit"  #: its one digit
+    NUMBER = "number"  #: the digits of its one line
+    PAGE = "page"  #: lines of digits, whichever way up
+
+
+class Span(NamedTuple):
+    """Neighbouring pieces of a line of writing, taken together for one digit."""
+
+    start: int  #: the first piece, counted along the line
+    stop: int  #: one past the last
+    tile: int  #: which of the page's candidates that is
+    prior: float  #: how likely pieces that lie like these are one digit, whatever they show, 0-1
+
+
+class Stain(NamedTuple):
+    """Neighbouring pieces that may be no part of the text at all."""
+
+    start: int  #: the first piece, counted along the line
+    stop: int  #: one past the last
+    prior: float  #: how likely a mark of that size is none, whatever it shows, 0-1
+
+
+class TextLine(NamedTuple):
+    """A line of writing: pieces of ink from left to right, and what they may be."""
+
+    pieces: int  #: how many; every one belongs to a digit or to a stain
+    spans: tuple[Span, ...]  #: all that might be a digit
+    stains: tuple[Stain, ...]
+
+
+class Arrangement(NamedTuple):
+    """The lines that a page has if it is held one way up."""
+
+    turns: int  #: quarter turns counter-clockwise that bring the picture there
+    lines: tuple[TextLine, ...]  #: top to bottom
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tiles:
-    """The N digit candidates of one page, best first, ready for a classifier."""
+    """The N digit candidates of one page, ready for a classifier: best first, or as arrangements say."""
 
     page: PageId
     boxes: tuple[Box, ...]  #: in the upright original's pixels
     pixels: NDArray[np.float32]  #: (N, 28, 28), 0 = paper, 1 = ink
     notes: tuple[str, ...] = ()  #: stable codes of what imaging doubts, such as ``several_digits``
+    layout: Layout = Layout.DIGIT  #: what was looked for
+    arrangements: tuple[Arrangement, ...] = ()  #: of numbers and pages; empty without ink
 
     def __post_init__(self) -> None:
         """Stop a wrong shape where it is made."""

@@ -9,13 +9,13 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from batchdigits.errors import OutputError, UsageError
-from batchdigits.types import Row
+from batchdigits.types import Box, Digit, Row
 
 COLUMNS = (
     "file",
@@ -33,21 +33,31 @@ COLUMNS = (
     "height",
     "model",
 )
+DIGIT_COLUMNS = (
+    "file",
+    "page",
+    "region",
+    "position",
+    "prediction",
+    "confidence",
+    "x",
+    "y",
+    "width",
+    "height",
+    "model",
+)
 PROBABILITY_COLUMNS = tuple(f"p{digit}" for digit in range(10))
 
 _TEXT_COLUMNS = frozenset(("file", "region", "prediction", "status", "reason", "second", "model"))
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
-def columns(*, probabilities: bool = False) -> tuple[str, ...]:
-    """Return the names of the columns."""
-    return COLUMNS + PROBABILITY_COLUMNS if probabilities else COLUMNS
+Cell = str | int | float | None
 
 
-def values(row: Row, *, probabilities: bool = False) -> dict[str, str | int | float | None]:
+def values(row: Row, *, probabilities: bool = False) -> dict[str, Cell]:
     """Return the cells of a row by column; None where there is no digit to have a box."""
-    box = row.box
-    cells: dict[str, str | int | float | None] = {
+    cells = {
         "file": row.page.file,
         "page": row.page.number,
         "region": row.page.region,
@@ -57,16 +67,51 @@ def values(row: Row, *, probabilities: bool = False) -> dict[str, str | int | fl
         "reason": row.reason,
         "second": row.second,
         "second_confidence": round(row.second_confidence, 6),
-        "x": box.left if box else None,
-        "y": box.top if box else None,
-        "width": box.width if box else None,
-        "height": box.height if box else None,
+        **_place(row.box),
         "model": row.model,
     }
-    if probabilities:
-        known = row.digits[0].probabilities if row.digits else (None,) * 10
-        cells |= {name: None if p is None else round(p, 6) for name, p in zip(PROBABILITY_COLUMNS, known, strict=True)}
-    return cells
+    return cells | (_probabilities(row.digits[0] if row.digits else None) if probabilities else {})
+
+
+def digit_values(row: Row, *, probabilities: bool = False) -> Iterator[dict[str, Cell]]:
+    """Return the cells of each digit of a row by column, in reading order."""
+    for position, digit in enumerate(row.digits, start=1):
+        cells = {
+            "file": row.page.file,
+            "page": row.page.number,
+            "region": row.page.region,
+            "position": position,
+            "prediction": str(digit.digit),
+            "confidence": round(digit.confidence, 6),
+            **_place(digit.box),
+            "model": row.model,
+        }
+        yield cells | (_probabilities(digit) if probabilities else {})
+
+
+def _place(box: Box | None) -> dict[str, Cell]:
+    x, y, width, height = (box.left, box.top, box.width, box.height) if box else (None,) * 4
+    return {"x": x, "y": y, "width": width, "height": height}
+
+
+def _probabilities(digit: Digit | None) -> dict[str, Cell]:
+    known = [round(p, 6) for p in digit.probabilities] if digit else [None] * 10
+    return dict(zip(PROBABILITY_COLUMNS, known, strict=True))
+
+
+class Table(NamedTuple):
+    """What is written of rows."""
+
+    columns: tuple[str, ...]
+    records: Callable[[Row], Iterable[dict[str, Cell]]]  #: cells by column, of each record that a row gives
+
+
+def make_table(*, digits: bool = False, probabilities: bool = False) -> Table:
+    """Return the table of rows, or of their digits, with or without the ten probabilities."""
+    more = PROBABILITY_COLUMNS if probabilities else ()
+    if digits:
+        return Table(DIGIT_COLUMNS + more, lambda row: digit_values(row, probabilities=probabilities))
+    return Table(COLUMNS + more, lambda row: [values(row, probabilities=probabilities)])
 
 
 def guard(text: str) -> str:
@@ -79,7 +124,7 @@ def unguard(text: str) -> str:
     return text[1:] if text.startswith("'") else text
 
 
-def _csv_cell(name: str, value: str | int | float | None) -> str:
+def _csv_cell(name: str, value: Cell) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
@@ -114,18 +159,17 @@ class RowWriter(Protocol):
 class CsvWriter:
     """RFC 4180, UTF-8, LF."""
 
-    def __init__(self, file: IO[bytes], *, probabilities: bool) -> None:
-        self._file = file
-        self._probabilities = probabilities
-        self._write(columns(probabilities=probabilities))
+    def __init__(self, file: IO[bytes], table: Table) -> None:
+        self._file, self._table = file, table
+        self._write(table.columns)
 
     def _write(self, cells: Iterable[str]) -> None:
         self._file.write((",".join(map(_quote, cells)) + "\n").encode("utf-8", "backslashreplace"))
 
     def write(self, row: Row) -> None:
         """Write one row."""
-        cells = values(row, probabilities=self._probabilities)
-        self._write(_csv_cell(name, value) for name, value in cells.items())
+        for cells in self._table.records(row):
+            self._write(_csv_cell(name, value) for name, value in cells.items())
 
     def finish(self) -> None:
         """Nothing comes after the last row."""
@@ -137,14 +181,14 @@ class CsvWriter:
 class JsonlWriter:
     """One JSON object a line, raw values."""
 
-    def __init__(self, file: IO[bytes], *, probabilities: bool) -> None:
-        self._file = file
-        self._probabilities = probabilities
+    def __init__(self, file: IO[bytes], table: Table) -> None:
+        self._file, self._table = file, table
 
     def write(self, row: Row) -> None:
         """Write one row."""
-        text = json.dumps(values(row, probabilities=self._probabilities), ensure_ascii=False)
-        self._file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        for cells in self._table.records(row):
+            text = json.dumps(cells, ensure_ascii=False)
+            self._file.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def finish(self) -> None:
         """Nothing comes after the last row."""
@@ -156,7 +200,7 @@ class JsonlWriter:
 class XlsxWriter:
     """A workbook of one sheet; text stays text, so leading zeros stay."""
 
-    def __init__(self, file: IO[bytes], *, probabilities: bool) -> None:
+    def __init__(self, file: IO[bytes], table: Table) -> None:
         import xlsxwriter  # only those who ask for a workbook pay for its import
 
         self._error: type[Exception] = xlsxwriter.exceptions.XlsxWriterException
@@ -167,27 +211,28 @@ class XlsxWriter:
         self._book = xlsxwriter.Workbook(self._beside, options)
         self._book.set_properties({"created": datetime(2000, 1, 1)})  # the same rows give the same bytes
         self._sheet = self._book.add_worksheet("predictions")
-        self._probabilities = probabilities
+        self._table = table
         self._number = self._book.add_format({"num_format": "0.000000"})
         self._sheet.freeze_panes(1, 0)
         self._sheet.set_column(0, 0, 40)
         bold = self._book.add_format({"bold": True})
-        for column, name in enumerate(columns(probabilities=probabilities)):
+        for column, name in enumerate(table.columns):
             self._sheet.write_string(0, column, name, bold)
         self._next = 1
 
     def write(self, row: Row) -> None:
         """Write one row."""
-        if self._next >= 1_048_576:
-            raise OutputError("An XLSX sheet ends at 1,048,576 rows. Use --format csv.")
-        for column, value in enumerate(values(row, probabilities=self._probabilities).values()):
-            if isinstance(value, str):
-                self._sheet.write_string(self._next, column, value)
-            elif isinstance(value, float):
-                self._sheet.write_number(self._next, column, value, self._number)
-            elif value is not None:
-                self._sheet.write_number(self._next, column, value)
-        self._next += 1
+        for cells in self._table.records(row):
+            if self._next >= 1_048_576:
+                raise OutputError("An XLSX sheet ends at 1,048,576 rows. Use --format csv.")
+            for column, value in enumerate(cells.values()):
+                if isinstance(value, str):
+                    self._sheet.write_string(self._next, column, value)
+                elif isinstance(value, float):
+                    self._sheet.write_number(self._next, column, value, self._number)
+                elif value is not None:
+                    self._sheet.write_number(self._next, column, value)
+            self._next += 1
 
     def finish(self) -> None:
         """Write the workbook: put together beside, since xlsxwriter seeks, and hides what a full disk says."""
@@ -210,8 +255,8 @@ class XlsxWriter:
 _WRITERS: dict[str, Any] = {"csv": CsvWriter, "jsonl": JsonlWriter, "xlsx": XlsxWriter}
 
 
-def make_writer(file: IO[bytes], form: str, *, probabilities: bool = False) -> RowWriter:
-    """Return the writer of a format.
+def make_writer(file: IO[bytes], form: str, table: Table | None = None) -> RowWriter:
+    """Return the writer of a format, of the plain table of rows if no other is given.
 
     Raises
     ------
@@ -220,7 +265,7 @@ def make_writer(file: IO[bytes], form: str, *, probabilities: bool = False) -> R
     """
     if form not in _WRITERS:
         raise UsageError(f"There is no format {form!r}. Formats: {', '.join(_WRITERS)}.")
-    writer: RowWriter = _WRITERS[form](file, probabilities=probabilities)
+    writer: RowWriter = _WRITERS[form](file, table or make_table())
     return writer
 
 
@@ -262,8 +307,8 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             beside.unlink(missing_ok=True)
 
 
-def write_rows(rows: Iterable[Row], writer: RowWriter) -> None:
-    """Write all rows.
+def write_rows(rows: Iterable[Row], *writers: RowWriter) -> None:
+    """Write all rows, each with every writer.
 
     Raises
     ------
@@ -272,10 +317,13 @@ def write_rows(rows: Iterable[Row], writer: RowWriter) -> None:
     """
     try:
         for row in rows:
-            writer.write(row)
-        writer.finish()
+            for writer in writers:
+                writer.write(row)
+        for writer in writers:
+            writer.finish()
     except BaseException as error:
-        writer.abandon()
+        for writer in writers:
+            writer.abandon()
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             raise OutputError(f"The output cannot be written: {error.strerror or error}.") from error
         raise

@@ -25,6 +25,7 @@ from batchdigits.writers import (
     PROBABILITY_COLUMNS,
     atomic_file,
     guard,
+    make_table,
     make_writer,
     read_csv,
     unguard,
@@ -62,7 +63,7 @@ BLANK = row(
 
 def written(rows, form, **options):
     file = io.BytesIO()
-    write_rows(rows, make_writer(file, form, **options))
+    write_rows(rows, make_writer(file, form, make_table(**options)))
     return file.getvalue()
 
 

@@ -22,7 +22,8 @@ from batchdigits.cli.common import (
     exit_codes,
     say,
 )
-from batchdigits.errors import NoInputError, OutputError
+from batchdigits.errors import NoInputError, OutputError, UsageError
+from batchdigits.types import Layout
 
 if TYPE_CHECKING:
     from batchdigits.types import Row
@@ -69,8 +70,29 @@ def classify(
             envvar="BATCHDIGITS_REGION",
         ),
     ] = None,
+    layout: Annotated[
+        Layout,
+        typer.Option(
+            help="What a picture shows: one digit, the digits of one line, or lines of them whichever way up.",
+            envvar="BATCHDIGITS_LAYOUT",
+        ),
+    ] = Layout.DIGIT,
+    digits: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Write a row for every single digit, too, with its box: .csv, .jsonl or .xlsx.",
+            envvar="BATCHDIGITS_DIGITS",
+            show_default=False,
+        ),
+    ] = None,
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Add columns p0 to p9.", envvar="BATCHDIGITS_PROBABILITIES")
+        bool,
+        typer.Option(
+            "--probabilities",
+            help="Add columns p0 to p9 (to --digits, where a picture may show several).",
+            envvar="BATCHDIGITS_PROBABILITIES",
+        ),
     ] = False,
     models_dir: ModelsDirOption = None,
     jobs: JobsOption = None,
@@ -88,30 +110,40 @@ def classify(
         ),
     ] = False,
 ) -> None:
-    """Read the digit in each picture; write a row per page."""
+    """Read the digits in each picture; write a row per page."""
     with exit_codes():
         from batchdigits.batch import classify_sources
         from batchdigits.classifiers.runner import load_model
         from batchdigits.sources.regions import parse_regions
         from batchdigits.sources.walk import display_name, find_sources
         from batchdigits.summary import Tally
-        from batchdigits.writers import make_writer, write_rows
+        from batchdigits.writers import make_table, make_writer, write_rows
 
         regions = parse_regions(region or [])
         chosen, target = _output(form, output)
+        tables = [(target, chosen, make_table(probabilities=probabilities and layout is Layout.DIGIT))]
+        if digits is not None:
+            if str(digits) == "-" or (target is not None and digits.absolute() == target.absolute()):
+                raise UsageError("--digits needs a file of its own.")
+            tables.append((digits, _output(None, digits)[0], make_table(digits=True, probabilities=probabilities)))
+        elif probabilities and layout is not Layout.DIGIT:
+            raise UsageError(f"With --layout {layout}, --probabilities needs --digits: a row may have many digits.")
         classifier = load_model(model, models_dir)
-        listing = find_sources(inputs, skip=() if target is None else (target,))
+        listing = find_sources(inputs, skip=[path for path, *_ in tables if path is not None])
         if not listing.sources:
             others = f" ({len(listing.others)} other files)" if listing.others else ""
             places = ", ".join(display_name(str(given)) for given in inputs)
             raise NoInputError(f"No image in {places}{others}. Is it the right folder?")
         tally = Tally()
-        with _open_output(target) as file:
-            rows = classify_sources(listing.sources, classifier, regions=regions, jobs=jobs or available_cores())
+        with contextlib.ExitStack() as files:
+            writers = [make_writer(files.enter_context(_open_output(to)), kind, table) for to, kind, table in tables]
+            rows = classify_sources(
+                listing.sources, classifier, regions=regions, layout=layout, jobs=jobs or available_cores()
+            )
             shown = rows if quiet else count_aloud(rows, total=len(listing.sources), title="files")
             counted = tally.watch(row for part in shown for row in part)
             rows_told = _tell(counted) if verbose else counted
-            write_rows(rows_told, make_writer(file, chosen, probabilities=probabilities))
+            write_rows(rows_told, *writers)
         if verbose:
             for name in listing.others:
                 say(f"skipped {name}: no image")

@@ -70,7 +70,7 @@ def _median_beside(level: int, picture: Image, side: int) -> Image:
     return median
 
 
-def resize_to_work(pixels: Image, settings: ImagingSettings) -> Image:
+def resize_to_work(pixels: Image, settings: ImagingSettings, *, finer: int = 1) -> Image:
     """Scale a picture to the size that ink is looked for at.
 
     Parameters
@@ -79,6 +79,8 @@ def resize_to_work(pixels: Image, settings: ImagingSettings) -> Image:
         Any size from 1 x 1.
     settings : ImagingSettings
         Gives the largest and the smallest long side.
+    finer : int
+        How many times the largest may be exceeded, for digits that are a small part of the picture.
 
     Returns
     -------
@@ -87,10 +89,11 @@ def resize_to_work(pixels: Image, settings: ImagingSettings) -> Image:
     """
     height, width = pixels.shape[:2]
     long_side = max(height, width)
-    if settings.min_work_size <= long_side <= settings.work_size:
+    largest = finer * settings.work_size
+    if settings.min_work_size <= long_side <= largest:
         return pixels
     larger = long_side < settings.min_work_size
-    factor = (settings.min_work_size if larger else settings.work_size) / long_side
+    factor = (settings.min_work_size if larger else largest) / long_side
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     resized = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if larger else cv2.INTER_AREA)
     return np.asarray(resized, dtype=np.uint8)

@@ -135,8 +135,15 @@ def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
         centre, hit = _trace(runs, thin, slope, offset)
         if taken[centre[middle], np.arange(width)[middle]].mean() > 0.5:
             continue
-        covered = mask[centre, np.arange(width)] > 0
-        start, stop = _longest_stretch(hit, covered, middle.start, middle.stop - 1, gap=max(3, round(0.06 * width)))
+        gap = max(3, round(0.06 * width))
+        start, stop = middle.start, middle.stop
+        for _ in range(2):  # a Hough line is half a degree off at times: follow it as far as it holds, then fit anew
+            covered = mask[centre, np.arange(width)] > 0
+            start, stop = _longest_stretch(hit, covered, middle.start, middle.stop - 1, gap=gap)
+            on_line = start + np.flatnonzero(hit[start:stop])
+            usual = np.median(length[runs.number[centre[on_line], on_line]])
+            slope, offset = np.polyfit(on_line, centre[on_line], 1)
+            centre, hit = _trace(runs, thin & (length <= 2 * usual + 2), slope, offset)
         along = np.arange(start, stop)
         here, on = centre[start:stop], hit[start:stop]
         if on.mean() < 0.4 or (on | covered[start:stop]).mean() < 0.8:

@@ -52,7 +52,7 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
     measured = measure_contrast(work, settings)
     contrast = measured.ink
     marks = binarise(measured)
-    lines, ink = _clear_lines(contrast, marks, settings)
+    lines, ink = clear_lines(contrast, marks, settings)
     labels, groups = _segment(contrast, ink, settings)
     # a lone upright line from edge to edge may be a ruling or a 1 cut out too tightly: that is for a person to say
     cut_off = not groups and len(lines) == 1 and lines[0].vertical
@@ -75,7 +75,7 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
     )
 
 
-def _clear_lines(
+def clear_lines(
     contrast: NDArray[np.float32], marks: NDArray[np.uint8], settings: ImagingSettings
 ) -> tuple[tuple[Line, ...], NDArray[np.uint8]]:
     """Find and remove rulings until there are no more; return them, and the ink that is left.

@@ -76,7 +76,7 @@ def find_parts(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> tuple[N
     return labels.astype(np.int32, copy=False), parts
 
 
-def _is_rim(part: Part, height: int, width: int) -> bool:
+def is_rim(part: Part, height: int, width: int) -> bool:
     """Tell a sliver along the picture's edge, or what reaches in from outside, from a digit."""
     box = part.box
     left, top, right, bottom = part.edges
@@ -88,9 +88,9 @@ def _is_rim(part: Part, height: int, width: int) -> bool:
 
 def _without_rim(parts: list[Part], height: int, width: int) -> list[Part]:
     """Leave out what lies along the picture's edge, unless it is the digit itself, cut out too tightly."""
-    inner = [part for part in parts if not _is_rim(part, height, width)]
+    inner = [part for part in parts if not is_rim(part, height, width)]
     largest = max((_size(part.box) for part in inner), default=0)
-    cut_off = [part for part in parts if part not in inner and _is_stroke(part) and 0.2 * _size(part.box) > largest]
+    cut_off = [part for part in parts if part not in inner and is_stroke(part) and 0.2 * _size(part.box) > largest]
     return parts if cut_off or not inner else inner
 
 
@@ -99,7 +99,7 @@ def _size(box: Box) -> int:
     return max(box.width, box.height)
 
 
-def _is_stroke(part: Part) -> bool:
+def is_stroke(part: Part) -> bool:
     """Tell pen strokes from blobs: a stroke is long for its thickness."""
     return part.thickness <= 0.6 * _size(part.box)
 
@@ -189,11 +189,11 @@ def group_parts(parts: list[Part], labels: NDArray[np.int32], settings: ImagingS
     """
     height, width = labels.shape
     inner = _without_rim(parts, height, width)
-    free = [p for p in inner if _is_stroke(p)] or inner
+    free = [p for p in inner if is_stroke(p)] or inner
     groups: list[tuple[float, Group]] = []
     while free:
         seed = max(free, key=lambda p: p.mass * _centrality(p.box, height, width))
-        group = _grow(seed, [p for p in inner if p in free or not _is_stroke(p)], labels, settings)
+        group = _grow(seed, [p for p in inner if p in free or not is_stroke(p)], labels, settings)
         groups.append((group.mass * _centrality(group.box, height, width), group))
         free = [p for p in free if p.label not in group.labels]
     groups.sort(key=lambda scored: -scored[0])

@@ -1,0 +1,58 @@
+"""Where digits that touch may be cut apart: offered here, decided by what a classifier makes of the pieces."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_NARROWEST = 0.75  # of a digit's size: what is narrower holds no two digits
+_EDGE = 0.15  # of a digit's size: no cut nearer to an end
+_REACH = 0.1  # of a digit's size: a valley is the lowest place so far on both sides
+_DEPTH = 0.8  # of the hills on either side
+_HILLS = 0.3  # of a digit's size: how far off a hill may be
+
+
+def find_cuts(mask: NDArray[np.uint8], size: float) -> list[int]:
+    """Find the columns at which a connected mark may be cut: valleys of its ink, and of its height.
+
+    Where two digits touch, there is less ink in a column than in them; or, where each has an upright stroke there, at
+    least a notch above or below.
+
+    Parameters
+    ----------
+    mask : (H, W) ndarray of uint8
+        0 paper, else ink; one connected mark, cropped.
+    size : float
+        Of a digit: the longer side of its box, in pixels.
+
+    Returns
+    -------
+    list of int
+        Columns, left to right: each begins a new piece. Empty for a mark that is too narrow for two digits.
+    """
+    height, width = mask.shape
+    if width < _NARROWEST * size:
+        return []
+    ink = mask > 0
+    first, last = ink.argmax(axis=0), height - ink[::-1].argmax(axis=0)
+    profiles = ink.sum(axis=0), last - first
+    found = sorted(x for profile in profiles for x in _valleys(profile.astype(np.float32), size))
+    cuts: list[int] = []
+    for x in found:
+        if not cuts or x - cuts[-1] > _REACH * size:
+            cuts.append(x)
+    return cuts
+
+
+def _valleys(profile: NDArray[np.float32], size: float) -> list[int]:
+    """Return the lowest places of a profile that have hills on both sides."""
+    smooth = cv2.GaussianBlur(profile[None], (0, 0), max(1.0, size / 30)).ravel()
+    reach, hills = round(_REACH * size) + 1, round(_HILLS * size) + 1
+    found = []
+    for x in range(max(1, round(_EDGE * size)), round(len(smooth) - _EDGE * size)):
+        lowest = smooth[x] == smooth[max(0, x - reach) : x + reach + 1].min()
+        hill = min(smooth[max(0, x - hills) : x].max(), smooth[x : x + hills].max())
+        if lowest and smooth[x] < _DEPTH * hill:
+            found.append(x)
+    return found

@@ -1,0 +1,76 @@
+"""Pieces of ink to lines of writing: which of them stand side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batchdigits.types import Box
+
+_SMALL = 0.45  # of a digit's size: what is lower, as the bar of a 5, joins a line, but makes none
+_STEEPEST = 0.5  # slope of the writing: beyond it, the next digit is not the neighbour on the right
+_LEAST_OVERLAP = 0.35  # of the lower of two heights, between neighbours in a line
+
+
+def find_rows(boxes: Sequence[Box], size: float) -> list[list[int]]:
+    """Sort pieces into lines.
+
+    Each line is followed from left to right through its last few pieces, so it may climb, fall and bend.
+
+    Parameters
+    ----------
+    boxes : sequence of Box
+        Of the pieces.
+    size : float
+        Of a digit: the longer side of its box, in pixels.
+
+    Returns
+    -------
+    list of list of int
+        Indices into `boxes`: lines from top to bottom, the pieces of each from left to right. Small pieces far from
+        every line are left out.
+    """
+    if not boxes:
+        return []
+    left, top, right, bottom = np.array(boxes, dtype=np.float64).T
+    middle = (left + right) / 2
+    large = np.flatnonzero(bottom - top >= _SMALL * size)
+    slope = _slope(np.stack([middle, (top + bottom) / 2], axis=1)[large], size)
+    upper, lower = top - slope * middle, bottom - slope * middle
+    rows: list[list[int]] = []
+    for piece in large[np.argsort(middle[large], kind="stable")]:
+        overlaps = [_overlap(upper, lower, int(piece), row[-3:]) for row in rows]
+        if overlaps and max(overlaps) > _LEAST_OVERLAP:
+            rows[int(np.argmax(overlaps))].append(int(piece))
+        else:
+            rows.append([int(piece)])
+    levels = np.array([np.mean((upper[row] + lower[row]) / 2) for row in rows])
+    whole = [np.array(row) for row in rows]
+    for piece in np.setdiff1d(np.arange(len(boxes)), large):
+        across = [np.maximum(0, np.maximum(left[row] - right[piece], left[piece] - right[row])) for row in whole]
+        down = [np.maximum(0, np.maximum(upper[row] - lower[piece], upper[piece] - lower[row])) for row in whole]
+        gaps = [float((x + y).min()) for x, y in zip(across, down, strict=True)]
+        if gaps and min(gaps) < _LEAST_OVERLAP * size:
+            rows[int(np.argmin(gaps))].append(int(piece))
+    return [sorted(rows[number], key=lambda piece: (middle[piece], piece)) for number in np.argsort(levels)]
+
+
+def _slope(centres: NDArray[np.float64], size: float) -> float:
+    """Return by how much the writing falls to the right: the median over neighbours."""
+    slopes = []
+    for x, y in centres:
+        across, down = centres[:, 0] - x, centres[:, 1] - y
+        right = (across > 0.3 * size) & (across < 4 * size) & (np.abs(down) < _STEEPEST * across)
+        if right.any():
+            nearest = np.flatnonzero(right)[np.argmin(across[right])]
+            slopes.append(down[nearest] / across[nearest])
+    return float(np.median(slopes)) if slopes else 0.0
+
+
+def _overlap(upper: NDArray[np.float64], lower: NDArray[np.float64], piece: int, others: list[int]) -> float:
+    """Return how much of their heights a piece and others share on average, 0 to 1."""
+    shared = np.minimum(lower[piece], lower[others]) - np.maximum(upper[piece], upper[others])
+    least = np.minimum(lower[piece] - upper[piece], lower[others] - upper[others])
+    return float(np.mean(np.clip(shared / least, 0, 1)))

@@ -1,0 +1,310 @@
+"""Numbers and pages: lines, cuts, and what is read of them."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from typer.testing import CliRunner
+
+from batchdigits import Status, classify, classify_array, load_model
+from batchdigits.classifiers.card import Thresholds
+from batchdigits.classifiers.runner import Scores
+from batchdigits.cli import app
+from batchdigits.imaging.cuts import find_cuts
+from batchdigits.imaging.rows import find_rows
+from batchdigits.imaging.settings import ImagingSettings
+from batchdigits.imaging.text import find_text
+from batchdigits.reading import read_text
+from batchdigits.training.texts import simulate_text
+from batchdigits.types import Arrangement, Box, Layout, Page, PageId, Span, Stain, TextLine, Tiles
+from batchdigits.writers import read_csv
+
+SETTINGS = ImagingSettings()
+TRUSTING = Thresholds(review_below=0.5, not_a_digit_below=0.5)
+
+
+@pytest.fixture(scope="module")
+def cnn():
+    return load_model("cnn")
+
+
+def picture(text, seed=0, difficulty=0.1, **options):
+    return simulate_text(text, np.random.default_rng(seed), difficulty=difficulty, **options)
+
+
+def boxes_in_line(count, *, left=0, top=0, step=30, fall=0.0, size=20):
+    return [
+        Box(left + i * step, round(top + i * fall), left + i * step + size, round(top + i * fall) + size)
+        for i in range(count)
+    ]
+
+
+# ---- lines of writing ----
+
+
+def test_two_lines_are_told_apart_and_read_from_the_top():
+    lower, upper = boxes_in_line(4, top=50), boxes_in_line(3, left=15)
+    assert find_rows(lower + upper, 20) == [[4, 5, 6], [0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize("fall", [-7, -3, 3, 7])
+def test_lines_that_fall_or_climb_stay_together(fall):
+    upper, lower = boxes_in_line(9, top=100, fall=fall), boxes_in_line(9, top=145, fall=fall)
+    assert find_rows(upper + lower, 20) == [list(range(9)), list(range(9, 18))]
+
+
+def test_a_wide_gap_does_not_end_a_line():
+    assert find_rows(boxes_in_line(3) + boxes_in_line(3, left=400), 20) == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_the_bar_of_a_five_joins_its_line_and_makes_none():
+    five, bar, three = Box(0, 10, 40, 100), Box(5, 4, 45, 9), Box(70, 0, 110, 95)
+    assert find_rows([three, five, bar], 90) == [[1, 2, 0]]
+
+
+def test_a_dot_far_from_every_line_is_left_out():
+    assert find_rows([*boxes_in_line(3), Box(300, 300, 303, 303)], 20) == [[0, 1, 2]]
+    assert find_rows([], 20) == []
+
+
+# ---- cuts ----
+
+
+def test_touching_digits_are_offered_a_cut_between_them():
+    mask = np.zeros((60, 100), np.uint8)
+    for x in (25, 74):
+        cv2.ellipse(mask, (x, 30), (22, 27), 0, 0, 360, 255, 5)
+    cv2.line(mask, (45, 30), (55, 30), 255, 4)
+    assert any(45 <= cut <= 55 for cut in find_cuts(mask, 60))
+
+
+def test_a_narrow_mark_is_not_cut():
+    mask = np.zeros((60, 40), np.uint8)
+    cv2.ellipse(mask, (20, 30), (17, 27), 0, 0, 360, 255, 5)
+    assert find_cuts(mask, 60) == []
+
+
+# ---- from candidates to text, by made-up scores ----
+
+
+def line_of(spans, pieces, first=0):
+    stains = tuple(Stain(i, i + 1, 0.1) for i in range(pieces))
+    return TextLine(pieces, tuple(Span(a, b, first + i, 1.0) for i, (a, b) in enumerate(spans)), stains)
+
+
+def tiles_of(spans, pieces, *, layout=Layout.NUMBER, notes=(), lines=None):
+    """Candidates without pixels: (start, stop) of each, all of one line unless `lines` gives them."""
+    rows = lines or [line_of(spans, pieces)]
+    count = 1 + max(span.tile for row in rows for span in row.spans)
+    boxes = tuple(Box(10 * i, 0, 10 * i + 8, 12) for i in range(count))
+    pixels = np.zeros((count, 28, 28), np.float32)
+    return Tiles(PageId("x"), boxes, pixels, notes, layout, (Arrangement(0, tuple(rows)),))
+
+
+def scores_of(*readings):
+    """One (digit, probability, known) per candidate."""
+    probabilities = np.full((len(readings), 10), 0.0)
+    for row, (digit, probability, _) in zip(probabilities, readings, strict=True):
+        row[:] = (1 - probability) / 9
+        row[digit] = probability
+    return Scores(probabilities, np.array([known for *_, known in readings]))
+
+
+def read(tiles, scores):
+    return read_text(tiles, scores, TRUSTING, "m")
+
+
+def test_pieces_that_are_surer_together_are_one_digit():
+    tiles = tiles_of([(0, 1), (1, 2), (0, 2)], 2)
+    together = read(tiles, scores_of((1, 0.9, 0.3), (1, 0.9, 0.3), (4, 0.99, 0.99)))
+    apart = read(tiles, scores_of((1, 0.99, 0.99), (7, 0.99, 0.99), (4, 0.9, 0.1)))
+    assert together.prediction == "4"
+    assert apart.prediction == "17"
+    assert [digit.box.left for digit in apart.digits] == [0, 10]
+
+
+def test_confidence_falls_with_every_doubt():
+    tiles = tiles_of([(0, 1), (1, 2), (0, 2)], 2)
+    sure = read(tiles, scores_of((1, 0.99, 1), (7, 0.99, 1), (4, 0.9, 0.01)))
+    unsure_digit = read(tiles, scores_of((1, 0.99, 1), (7, 0.7, 1), (4, 0.9, 0.01)))
+    unsure_cut = read(tiles, scores_of((1, 0.99, 1), (7, 0.99, 1), (4, 0.9, 0.8)))
+    assert sure.confidence > 0.95
+    assert unsure_digit.confidence < 0.75
+    assert unsure_cut.confidence < 0.75
+    assert sure.status is Status.OK
+    assert sure.second[0] == "1" or sure.second[1] == "7"
+    assert sure.second_confidence < sure.confidence
+
+
+def test_a_stain_is_left_out_of_the_text():
+    row = read(tiles_of([(0, 1), (1, 2)], 2), scores_of((5, 0.99, 0.99), (1, 0.9, 0.01)))
+    assert row.prediction == "5"
+
+
+def test_only_stains_are_no_text():
+    row = read(tiles_of([(0, 1)], 1), scores_of((1, 0.5, 0.001)))
+    assert (row.prediction, row.confidence, row.status, row.reason) == ("", 0.0, Status.REVIEW, "not_a_digit")
+
+
+def test_a_number_has_one_line_and_says_if_there_are_more():
+    lines = [line_of([(0, 1), (1, 2)], 2), line_of([(0, 1)], 1, first=2)]
+    scores = scores_of((1, 0.99, 1), (2, 0.99, 1), (3, 0.99, 1))
+    number = read(tiles_of([], 0, lines=lines), scores)
+    page = read(tiles_of([], 0, lines=lines, layout=Layout.PAGE), scores)
+    assert (number.prediction, number.reason) == ("12", "several_lines")
+    assert (page.prediction, page.reason) == ("12 3", "")
+
+
+def test_what_imaging_doubts_is_for_a_person():
+    row = read(tiles_of([(0, 1)], 1, notes=("cut_off",)), scores_of((1, 0.99, 1)))
+    assert (row.status, row.reason) == (Status.REVIEW, "cut_off")
+
+
+# ---- pictures ----
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_number_is_read(cnn, seed):
+    text = ("0012", "98765", "31415926", "7", "40", "100200", "5555", "2718281")[seed]
+    row = classify_array(picture(text, seed), model=cnn, layout="number")
+    assert row.prediction == text
+    assert len(row.digits) == len(text)
+    lefts = [digit.box.left for digit in row.digits]
+    assert lefts == sorted(lefts)
+    assert row.box.left == min(lefts)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_page_is_read_whichever_way_up(cnn, turns):
+    pixels = picture("23745 86 4521", 3, turns=turns)
+    row = classify_array(pixels, model=cnn, layout=Layout.PAGE)
+    assert row.prediction == "23745 86 4521"
+    for digit in row.digits:
+        assert 0 <= digit.box.left < digit.box.right <= pixels.shape[1]
+        assert 0 <= digit.box.top < digit.box.bottom <= pixels.shape[0]
+
+
+def test_most_numbers_are_right_and_those_marked_ok_all(cnn):
+    rng = np.random.default_rng(5)
+    texts = ["".join(map(str, rng.integers(0, 10, rng.integers(3, 9)))) for _ in range(40)]
+    rows = [classify_array(picture(t, i, 0.5), model=cnn, layout="number") for i, t in enumerate(texts)]
+    right = [row.prediction == text for row, text in zip(rows, texts, strict=True)]
+    assert sum(right) >= 34
+    assert all(good for row, good in zip(rows, right, strict=True) if row.status is Status.OK)
+    assert sum(row.status is Status.OK for row in rows) >= 28
+
+
+def test_a_number_in_a_row_of_boxes(cnn):
+    pixels = np.full((120, 640, 3), 250, np.uint8)
+    for left in range(20, 620, 100):
+        cv2.rectangle(pixels, (left, 15), (left + 100, 105), (30, 30, 30), 2)
+    for place, digit in enumerate("604283"):
+        one = cv2.resize(picture(digit, place, 0), (60, 70), interpolation=cv2.INTER_AREA)
+        at = np.s_[25:95, 40 + 100 * place : 100 + 100 * place]
+        pixels[at] = np.minimum(pixels[at], one)
+    assert classify_array(pixels, model=cnn, layout="number").prediction == "604283"
+
+
+def test_blank_paper_is_blank(cnn):
+    for layout in ("number", "page"):
+        row = classify_array(np.full((200, 300), 255, np.uint8), model=cnn, layout=layout)
+        assert (row.status, row.reason, row.prediction) == (Status.BLANK, "no_ink", "")
+
+
+@given(
+    hnp.arrays(
+        np.uint8,
+        st.tuples(st.integers(1, 60), st.integers(1, 60), st.just(3)),
+        elements=st.integers(0, 255),
+        fill=st.sampled_from([0, 128, 255]),
+    ),
+    st.sampled_from([Layout.NUMBER, Layout.PAGE]),
+)
+@settings(max_examples=50)
+def test_no_picture_breaks_it(pixels, layout):
+    tiles = find_text(Page(PageId("x"), pixels), SETTINGS, layout)
+    assert np.isfinite(tiles.pixels).all()
+    for box in tiles.boxes:
+        assert 0 <= box.left < box.right <= pixels.shape[1]
+        assert 0 <= box.top < box.bottom <= pixels.shape[0]
+    for held in tiles.arrangements:
+        for line in held.lines:
+            assert {piece for span in line.spans for piece in range(span.start, span.stop)} == set(range(line.pieces))
+            assert [piece for stain in line.stains for piece in range(stain.start, stain.stop)] == [*range(line.pieces)]
+            assert all(0 < part.prior <= 1 for part in (*line.spans, *line.stains))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 20000), (20000, 1), (2, 3)])
+def test_degenerate_pictures_are_blank(shape):
+    assert find_text(Page(PageId("x"), np.full((*shape, 3), 9, np.uint8)), SETTINGS, Layout.PAGE).boxes == ()
+
+
+# ---- the command ----
+
+
+def read_rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(read_csv(file))
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_digits_are_a_table_of_their_own(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), picture("4711", 1))
+    cv2.imwrite(str(tmp_path / "b.png"), np.full((90, 90, 3), 255, np.uint8))
+    out, digits = tmp_path / "out.csv", tmp_path / "digits.csv"
+    result = run("classify", tmp_path, "--layout", "number", "-o", out, "--digits", digits, "--probabilities")
+    assert result.exit_code == 0
+    rows = read_rows(out)
+    assert [(row["file"], row["prediction"], row["status"]) for row in rows] == [
+        ("a.png", "4711", "ok"),
+        ("b.png", "", "blank"),
+    ]
+    assert "p0" not in rows[0]
+    each = read_rows(digits)
+    assert [(row["file"], row["position"], row["prediction"]) for row in each] == [
+        ("a.png", str(place), digit) for place, digit in enumerate("4711", start=1)
+    ]
+    assert all(abs(sum(float(row[f"p{d}"]) for d in range(10)) - 1) < 1e-4 for row in each)
+    assert min(int(row["x"]) for row in each) == int(rows[0]["x"])
+
+
+def test_digits_as_json_lines(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), picture("38", 2))
+    target = tmp_path / "digits.jsonl"
+    run("classify", tmp_path, "--layout", "number", "-o", tmp_path / "out.csv", "--digits", target)
+    records = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [record["prediction"] for record in records] == ["3", "8"]
+    assert [record["position"] for record in records] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--layout", "number", "--probabilities"),
+        ("--layout", "column"),
+        ("--digits", "-"),
+        ("--digits", "same.csv", "-o", "same.csv"),
+    ],
+)
+def test_options_that_do_not_go_together(tmp_path, options, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite(str(tmp_path / "a.png"), picture("3", 2))
+    result = run("classify", tmp_path, *options)
+    assert result.exit_code == 2
+    assert not list(tmp_path.glob("*.csv"))
+
+
+def test_jobs_do_not_change_the_rows(tmp_path, cnn):
+    for number in range(26):
+        cv2.imwrite(str(tmp_path / f"{number:02d}.png"), picture(str(100 + 7 * number), number))
+    one, two = ([*classify(tmp_path, model=cnn, layout="number", jobs=jobs)] for jobs in (1, 2))
+    assert one == two
