@@ -63,7 +63,7 @@ def read_source(
         detail = f"Cannot be opened ({source.problem.replace('_', ' ')})."
         return _fail_everywhere(PageId(source.name), PageError(source.problem, detail), regions)
     # a region may be a small part of its page: only the whole page may be decoded at reduced size
-    reduce_to = None if regions else settings.decode_size * (1 if layout is Layout.DIGIT else FINER)
+    reduce_to = None if regions else decode_size(settings, layout)
     results: list[Tiles | Failure] = []
     for page in read_pages(source.path, source.name, reduce_to=reduce_to):
         if not isinstance(page, Page):
@@ -73,6 +73,11 @@ def read_source(
         else:
             results += [_read_region(page, region, settings, layout) for region in regions]
     return results
+
+
+def decode_size(settings: ImagingSettings, layout: Layout) -> int:
+    """Return the long side that a decoded page keeps at least, where its file can be decoded smaller."""
+    return settings.decode_size * (1 if layout is Layout.DIGIT else FINER)
 
 
 def _fail_everywhere(page: PageId, error: PageError, regions: Sequence[Region]) -> list[Tiles | Failure]:

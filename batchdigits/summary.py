@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from batchdigits.errors import ExitCode
-from batchdigits.types import Row, Status
+from batchdigits.types import Layout, Row, Status
 
 
 class Tally:
@@ -32,7 +32,7 @@ class Tally:
         where = f" -> {target}" if target is not None else ""
         return f"{self._counts.total():,} rows: {parts}{others}{where}"
 
-    def next_step(self, inputs: Sequence[Path], regions: Sequence[str], model: str) -> str:
+    def next_step(self, inputs: Sequence[Path], regions: Sequence[str], layout: Layout, model: str) -> str:
         """Return the command that a user would want next, empty if there is none."""
         row = next((self._first[s] for s in (Status.REVIEW, Status.OK, Status.BLANK) if s in self._first), None)
         if row is None:
@@ -42,6 +42,7 @@ class Tally:
         command = ["batchdigits", "inspect", str(found or row.page.file)]
         command += ["--page", str(row.page.number)] if row.page.number > 1 else []
         command += [f"--region={text}" for text in regions if row.page.region in (text, text.split("=")[0])][:1]
+        command += ["--layout", layout] if layout is not Layout.DIGIT else []
         why = "see why it is in doubt" if row.status is Status.REVIEW else "see how a picture is read"
         return f"next: {shlex.join([*command, '--model', model])}   # {why}"
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from batchdigits.imaging.lines import find_lines, remove_lines
+from batchdigits.imaging.lines import find_lines, mend_strokes, remove_lines
 
 SIZE = 200
 
@@ -83,3 +83,36 @@ def test_tiny_masks_are_harmless(shape):
 
 def test_no_ink_no_lines():
     assert find_lines(blank()) == ()
+
+
+def test_a_long_row_of_boxes_on_a_tilted_sheet_goes():
+    mask = np.zeros((150, 600), np.uint8)
+    rise = np.array([0, 25])
+    for top in (20, 90):
+        cv2.line(mask, (20, top), tuple(np.array([580, top]) + rise), 255, 2)
+    for x in range(20, 581, 70):
+        y = 20 + round((x - 20) / 560 * 25)
+        cv2.line(mask, (x, y), (x - 3, y + 70), 255, 2)
+    assert np.count_nonzero(cleaned(mask)) < 0.05 * np.count_nonzero(mask)
+
+
+def test_a_stroke_that_runs_along_a_line_gets_back_what_went_with_it():
+    stroke, ruled = blank(), blank()
+    cv2.ellipse(stroke, (100, 100), (40, 60), 0, 0, 360, 255, 3)
+    ruled[:, 59:62] = 255  # grazes the left side of the ring
+    both = stroke | ruled
+    lines = find_lines(both)
+    ink = remove_lines(both, lines)
+    mended = mend_strokes(ink, both, lines)
+    assert lines
+    assert (mended >= ink).all()
+    assert np.count_nonzero(mended & ~both) == 0
+    assert np.count_nonzero(mended & stroke) >= np.count_nonzero(ink & stroke)
+    assert not mended[:30].any()  # the line itself stays away
+    assert not mended[-30:].any()
+
+
+def test_without_lines_nothing_is_mended():
+    mask = blank()
+    cv2.circle(mask, (100, 100), 30, 255, 3)
+    assert mend_strokes(mask, mask, ()) is mask

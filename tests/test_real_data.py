@@ -82,3 +82,30 @@ def test_real_photos(photos, name):
         assert len(wrong) <= most.get(name, 4), wrong
     flagged = sum(row.status is not Status.OK for row in rows)
     assert flagged <= (0.03 if name in ("cnn", "ensemble") else 0.07) * len(rows)
+
+
+@pytest.mark.parametrize(
+    ("folder", "layout", "exact", "least"),
+    [("forms_boxed_strips", "number", 12, 0.97), ("multi_photo", "page", 6, 0.95)],
+)
+def test_numbers_and_pages(real_data, folder, layout, exact, least):
+    place = real_data / "dev" / folder
+    with (place / "labels.csv").open(newline="", encoding="utf-8") as file:
+        labels = {row["file"]: row["label"] for row in csv.DictReader(file)}
+    rows = {row.page.file: row for row in classify(place, model="cnn", layout=layout) if row.page.file in labels}
+    assert rows.keys() == labels.keys()
+    assert sum(rows[name].prediction == label for name, label in labels.items()) >= exact
+    wrong = sum(distance(rows[name].prediction.replace(" ", ""), labels[name].replace(" ", "")) for name in labels)
+    assert 1 - wrong / sum(len(label.replace(" ", "")) for label in labels.values()) >= least
+    assert all(rows[name].prediction == labels[name] for name in labels if rows[name].status is Status.OK)
+
+
+def distance(one: str, other: str) -> int:
+    """Levenshtein's."""
+    previous = list(range(len(other) + 1))
+    for i, a in enumerate(one, start=1):
+        current = [i]
+        for j, b in enumerate(other, start=1):
+            current.append(min(previous[j] + 1, current[j - 1] + 1, previous[j - 1] + (a != b)))
+        previous = current
+    return previous[-1]

@@ -308,3 +308,28 @@ def test_jobs_do_not_change_the_rows(tmp_path, cnn):
         cv2.imwrite(str(tmp_path / f"{number:02d}.png"), picture(str(100 + 7 * number), number))
     one, two = ([*classify(tmp_path, model=cnn, layout="number", jobs=jobs)] for jobs in (1, 2))
     assert one == two
+
+
+@pytest.mark.parametrize("layout", ["number", "page"])
+def test_inspect_draws_every_digit(tmp_path, layout):
+    source, target = tmp_path / "a number with quite a long name, as scanners give them.png", tmp_path / "out.png"
+    cv2.imwrite(str(source), picture("5029", 1))
+    result = run("inspect", source, "--layout", layout, "-o", target)
+    assert result.exit_code == 0
+    assert "5029" in result.output
+    drawing = cv2.imread(str(target))
+    assert drawing.shape[1] > 900
+    assert drawing.std() > 5
+
+
+def test_inspect_draws_a_page_without_ink(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((200, 300, 3), 255, np.uint8))
+    result = run("inspect", tmp_path / "a.png", "--layout", "page", "-o", tmp_path / "out.png")
+    assert result.exit_code == 0
+    assert "no digit" in result.output
+
+
+def test_the_next_step_keeps_the_layout(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), picture("77", 1))
+    result = run("classify", tmp_path, "--layout", "number", "-o", tmp_path / "out.csv")
+    assert "--layout number" in result.output

@@ -14,6 +14,7 @@ import typer
 
 from batchdigits.cli.common import (
     JobsOption,
+    LayoutOption,
     ModelOption,
     ModelsDirOption,
     QuietOption,
@@ -70,13 +71,7 @@ def classify(
             envvar="BATCHDIGITS_REGION",
         ),
     ] = None,
-    layout: Annotated[
-        Layout,
-        typer.Option(
-            help="What a picture shows: one digit, the digits of one line, or lines of them whichever way up.",
-            envvar="BATCHDIGITS_LAYOUT",
-        ),
-    ] = Layout.DIGIT,
+    layout: LayoutOption = Layout.DIGIT,
     digits: Annotated[
         Path | None,
         typer.Option(
@@ -149,7 +144,7 @@ def classify(
                 say(f"skipped {name}: no image")
         if not quiet:
             say(tally.summary(len(listing.others), target))
-            if step := tally.next_step(inputs, region or [], model):
+            if step := tally.next_step(inputs, region or [], layout, model):
                 say(step)
         raise typer.Exit(tally.exit_code(strict=strict))
 

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 
 from batchdigits.errors import BatchdigitsError, ExitCode
+from batchdigits.types import Layout
 
 T = TypeVar("T")
 
@@ -24,6 +25,13 @@ ModelsDirOption = Annotated[
     Path | None,
     typer.Option(
         help="Look for models (and save them) here first.", envvar="BATCHDIGITS_MODELS_DIR", show_default=False
+    ),
+]
+LayoutOption = Annotated[
+    Layout,
+    typer.Option(
+        help="What a picture shows: one digit, the digits of one line, or lines of them, whichever way up.",
+        envvar="BATCHDIGITS_LAYOUT",
     ),
 ]
 JobsOption = Annotated[

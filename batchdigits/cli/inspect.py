@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from batchdigits.cli.common import ModelOption, ModelsDirOption, exit_codes, say
+from batchdigits.cli.common import LayoutOption, ModelOption, ModelsDirOption, exit_codes, say
 from batchdigits.errors import UsageError
+from batchdigits.types import Layout
 
 
 def inspect(
@@ -28,11 +29,12 @@ def inspect(
     region: Annotated[
         str | None, typer.Option(metavar="[NAME=]X,Y,W,H", help="Only this part of it.", envvar="BATCHDIGITS_REGION")
     ] = None,
+    layout: LayoutOption = Layout.DIGIT,
     models_dir: ModelsDirOption = None,
 ) -> None:
     """Draw on one PNG how a picture is read.
 
-    Every step from photo to tile, and the ten probabilities.
+    Every step from photo to tile, and the ten probabilities, or all digits of a number or page.
     """
     with exit_codes():
         from batchdigits.classifiers.runner import load_model
@@ -45,7 +47,7 @@ def inspect(
         if target.exists() and image.exists() and target.samefile(image):
             raise UsageError(f"--output {target} is the picture itself.")
         classifier = load_model(model, models_dir)
-        row, png = inspect_image(image, classifier, page=page, region=region)
+        row, png = inspect_image(image, classifier, page=page, region=region, layout=layout)
         with atomic_file(target) as file:
             file.write(png)
         reason = f" ({row.reason})" if row.reason else ""

@@ -261,3 +261,30 @@ def remove_lines(mask: Mask, lines: tuple[Line, ...]) -> Mask:
             removed[crossed[line.hit & (length <= 1.6 * thickness + 2)]] = True
         view[removed[runs.number]] = 0
     return cleaned
+
+
+def mend_strokes(ink: Mask, removed: Mask, lines: tuple[Line, ...]) -> Mask:
+    """Give back what was taken of strokes that ran along a line for a while or crossed it at a flat angle.
+
+    Parameters
+    ----------
+    ink : (H, W) ndarray of uint8
+        0 paper, 255 ink, without the lines.
+    removed : (H, W) ndarray of uint8
+        0 paper, else ink that went with the lines.
+    lines : tuple of Line
+        The lines.
+
+    Returns
+    -------
+    (H, W) ndarray of uint8
+        0 paper, 255 ink: removed ink is back where there is ink on both sides of it, no further apart than a line is
+        thick.
+    """
+    if not lines:
+        return ink
+    side = round(max(line.thickness for line in lines)) + 3
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    padded = np.pad(ink, side)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)[side:-side, side:-side]
+    return np.where((closed > 0) & (removed > 0), np.uint8(255), ink)

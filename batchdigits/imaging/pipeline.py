@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work, sharpen_marks
-from batchdigits.imaging.lines import Line, find_lines, remove_lines
+from batchdigits.imaging.lines import Line, find_lines, mend_strokes, remove_lines
 from batchdigits.imaging.normalise import TILE, make_tile, soft_ink
 from batchdigits.imaging.segment import Group, find_parts, group_parts, has_comparable
 from batchdigits.imaging.settings import ImagingSettings
@@ -84,6 +84,7 @@ def clear_lines(
     """
     lines: tuple[Line, ...] = ()
     ink = sharpen_marks(contrast, marks, settings)
+    every = ink
     for _ in range(3):
         found = find_lines(ink, lines)
         if not found:
@@ -91,7 +92,7 @@ def clear_lines(
         lines += found
         marks = remove_lines(marks, found)
         ink = sharpen_marks(contrast, marks, settings)
-    return lines, ink
+    return lines, mend_strokes(ink, every, lines)
 
 
 def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:

@@ -38,6 +38,7 @@ _BRIDGE = 0.5  # of a stroke's width, on both sides of a gap
 _SMALL, _SMALL_STAIN, _LARGE_STAIN = 0.45, 0.3, 0.05  # a mark smaller than that share of a digit is often a stain
 _CUT = 0.1  # the share of valleys in a mark where one digit ends and another begins
 _SIDE_BY_SIDE = 0.1  # the share of marks beside each other that are one digit
+_FRAGMENT, _FRAGMENTS = 0.7, 0.4  # the same, if one is lower than that share of a digit
 _STACKED = 0.7  # the share of marks one above the other that are one digit
 _SPREAD = 0.35  # of the logarithm of a digit's size
 _GAP, _WIDEST, _TALLEST = 0.25, 1.6, 2.0  # of a digit's size, within a candidate
@@ -83,7 +84,11 @@ def find_text(page: Page, settings: ImagingSettings, layout: Layout) -> Tiles:
     Tiles
         With arrangements, or without any for a page without ink.
     """
-    steps = trace_text(page.pixels, settings, layout)
+    return text_tiles_of(trace_text(page.pixels, settings, layout), page, layout)
+
+
+def text_tiles_of(steps: TextSteps, page: Page, layout: Layout) -> Tiles:
+    """Return what `find_text` does, from the steps of the page."""
     boxes = tuple(to_original(box, steps.work.shape, page) for box in steps.boxes)
     return Tiles(page.id, boxes, steps.tiles, steps.notes, layout, steps.arrangements)
 
@@ -119,7 +124,7 @@ def trace_text(pixels: NDArray[np.uint8], settings: ImagingSettings, layout: Lay
             units = sheet.cut(row)
             spans = []
             for start, stop, box in _candidates(units, size):
-                prior = _prior(units, start, stop) * _size_prior(box, size)
+                prior = _prior(units, start, stop, size) * _size_prior(box, size)
                 spans.append(Span(start, stop, len(tiles), prior))
                 boxes.append(_turned(box, -turns % 4, sheet.labels.shape))
                 tiles.append(sheet.tile(units[start:stop], box, settings))
@@ -205,15 +210,18 @@ def _candidates(units: Sequence[_Piece], size: float) -> list[tuple[int, int, Bo
     return found
 
 
-def _prior(units: Sequence[_Piece], start: int, stop: int) -> float:
+def _prior(units: Sequence[_Piece], start: int, stop: int, size: float) -> float:
     """Return how likely pieces are one digit by how they lie."""
     prior = _CUT if start and units[start - 1].mark == units[start].mark else 1.0
     box = units[start].box
     for before, unit in zip(units[start : stop - 1], units[start + 1 : stop], strict=True):
         if before.mark != unit.mark:
             shared = min(box.right, unit.box.right) - max(box.left, unit.box.left)
-            stacked = shared >= 0.5 * min(box.width, unit.box.width)
-            prior *= _STACKED if stacked else _SIDE_BY_SIDE
+            if shared >= 0.5 * min(box.width, unit.box.width):
+                prior *= _STACKED
+            else:
+                fragment = min(box.height, unit.box.height) < _FRAGMENT * size
+                prior *= _FRAGMENTS if fragment else _SIDE_BY_SIDE
         box = box.union(unit.box)
     return prior
 
