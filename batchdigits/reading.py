@@ -120,7 +120,7 @@ def read_text(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str) 
     lines = [[_digit(tiles, scores, span) for span in path.spans] for path in written]
     digits = tuple(digit for line in lines for digit in line)
     if not digits:
-        return Row(tiles.page, "", 0.0, Status.REVIEW, "not_a_digit", model=model)
+        return Row(tiles.page, "", 0.0, Status.REVIEW, [*tiles.notes, "not_a_digit"][0], model=model)
     confidence = math.prod(digit.confidence for digit in digits) * math.prod(path.share for path in written)
     known = min(float(scores.known[span.tile]) for path in written for span in path.spans)
     if tiles.notes:

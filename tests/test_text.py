@@ -240,6 +240,16 @@ def test_no_picture_breaks_it(pixels, layout):
             assert all(0 < part.prior <= 1 for part in (*line.spans, *line.stains))
 
 
+def test_a_page_full_of_specks_is_read_in_bounds_and_says_so(cnn):
+    specks = np.full((700, 900, 3), 255, np.uint8)
+    for x in range(10, 890, 16):
+        for y in range(10, 690, 16):
+            cv2.circle(specks, (x, y), 4, (0, 0, 0), 1)
+    tiles = find_text(Page(PageId("x"), specks), SETTINGS, Layout.PAGE)
+    assert len(tiles.boxes) < 4 * 6 * 500
+    assert classify_array(specks, model=cnn, layout="page").reason == "too_many_marks"
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 20000), (20000, 1), (2, 3)])
 def test_degenerate_pictures_are_blank(shape):
     assert find_text(Page(PageId("x"), np.full((*shape, 3), 9, np.uint8)), SETTINGS, Layout.PAGE).boxes == ()
