@@ -16,6 +16,7 @@ from batchdigits.errors import PageError
 from batchdigits.types import Arrangement, Digit, Layout, PageId, Row, Span, Status, TextLine, Tiles
 
 _UPRIGHT = 0.7  # the share of pages that are held upright, as far as one can know before reading them
+_TEXT_BELOW = 0.9  # a text has many more doubtful places than a digit: chosen so that one `ok` in 200 is wrong
 _SHARPNESS = 2.0  # of the share of the likeliest way: calibrated on simulated numbers
 _SELDOM = 0.1  # a mark that is so seldom a stain is worth a look if it was taken for one
 _NEVER = 1e-6  # no candidate is quite impossible
@@ -130,7 +131,7 @@ def read_text(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str) 
         reason = "several_lines"
     elif known < thresholds.not_a_digit_below or any(path.doubtful for path in written):
         reason = "not_a_digit"
-    elif confidence < thresholds.review_below:
+    elif confidence < max(_TEXT_BELOW, thresholds.review_below):
         reason = "low_confidence"
     else:
         reason = ""
