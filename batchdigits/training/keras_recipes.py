@@ -24,7 +24,7 @@ from batchdigits.training.tiles import NOT_A_DIGIT, LabelledTiles
 Floats = NDArray[np.float32]
 
 _BATCH = 128
-_ANN_EPOCHS, _CNN_EPOCHS = 14, 30
+_EPOCHS = 14
 _MOMENTUM = 0.9  # of batch normalisation's averages
 _SETTLING = 50  # batches: until the averages are those of the final weights, however short the training was
 
@@ -69,7 +69,7 @@ def ann(
 
     g = GraphBuilder()
     features = g.add("Mul", add_features(g, "tiles"), g.constant(np.array([SPREAD], np.float32)))
-    parameters = {"epochs": epochs or _ANN_EPOCHS, "rate": rate, "decay": decay, "jitter": jitter_strength}
+    parameters = {"epochs": epochs or _EPOCHS, "rate": rate, "decay": decay, "jitter": jitter_strength}
     return _train(model, tiles, prepare, g, features, seed, parameters | {"dropout": dropout}, progress)
 
 
@@ -88,10 +88,8 @@ def cnn(
 
     Parameters
     ----------
-    tiles, seed, progress
+    tiles, seed, epochs, progress
         As for `ann`.
-    epochs : int, optional
-        Passes over the tiles, 30 by default.
     rate, decay, dropout : float
         The highest learning rate, the decay of the weights, and the share of values that the last layer forgets.
     jitter_strength : float
@@ -100,7 +98,7 @@ def cnn(
     keras.utils.set_random_seed(seed)
     g = GraphBuilder()
     channel = g.add("Unsqueeze", "tiles", g.constant(np.array([1], np.int64)))
-    parameters = {"epochs": epochs or _CNN_EPOCHS, "rate": rate, "decay": decay, "jitter": jitter_strength}
+    parameters = {"epochs": epochs or _EPOCHS, "rate": rate, "decay": decay, "jitter": jitter_strength}
     model = _network(dropout)
     return _train(model, tiles, _as_images, g, channel, seed, parameters | {"dropout": dropout}, progress)
 
@@ -128,13 +126,11 @@ def _train(
 
 
 def _network(dropout: float) -> keras.Model:
-    """Build the network: two sizes of map, at each a residual block (He et al., 2016).
-
-    The first layer halves the map at once: as accurate as a layer at full size before it, at half the time.
-    """
-    inputs = value = keras.Input((28, 28, 1))
-    for width, kernel in ((48, 5), (96, 3)):
-        value = _convolve(value, width, kernel=kernel, strides=2)
+    """Build the network: three sizes of map, a residual block (He et al., 2016) at the two smaller ones."""
+    inputs = keras.Input((28, 28, 1))
+    value = _convolve(inputs, 24)
+    for width in (48, 96):
+        value = _convolve(value, width, strides=2)
         value = layers.Add()([value, _convolve(_convolve(value, width), width)])
     # every channel weighs its 7 x 7 places by itself: where a stroke lies matters, which an average would forget
     value = _activate(layers.DepthwiseConv2D(7, use_bias=False)(value))
@@ -142,8 +138,8 @@ def _network(dropout: float) -> keras.Model:
     return keras.Model(inputs, layers.Dense(NOT_A_DIGIT + 1)(value))
 
 
-def _convolve(value: Any, width: int, *, kernel: int = 3, strides: int = 1) -> Any:
-    return _activate(layers.Conv2D(width, kernel, strides=strides, padding="same", use_bias=False)(value))
+def _convolve(value: Any, width: int, strides: int = 1) -> Any:
+    return _activate(layers.Conv2D(width, 3, strides=strides, padding="same", use_bias=False)(value))
 
 
 def _activate(value: Any) -> Any:
