@@ -153,3 +153,10 @@ def test_a_second_digit_is_noted():
     assert find_digit(Page(PageId("x"), pixels), SETTINGS).notes == ()
     cv2.putText(pixels, "7", (180, 150), cv2.FONT_HERSHEY_DUPLEX, 4, (20, 20, 20), 7)
     assert find_digit(Page(PageId("x"), pixels), SETTINGS).notes == ("several_digits",)
+
+
+def test_a_thin_pale_digit_beside_a_bold_one_counts_as_a_second():
+    pixels = np.full((200, 400, 3), 245, np.uint8)
+    cv2.ellipse(pixels, (100, 100), (35, 60), 0, 0, 360, (20, 20, 20), 16)
+    cv2.ellipse(pixels, (300, 100), (35, 60), 0, 0, 360, (110, 110, 110), 4)
+    assert trace(pixels, SETTINGS).notes == ("several_digits",)

@@ -201,8 +201,9 @@ def group_parts(parts: list[Part], labels: NDArray[np.int32], settings: ImagingS
 
 
 def has_comparable(groups: list[Group]) -> bool:
-    """Tell whether a second candidate is as much a digit as the first."""
+    """Tell whether a second candidate is as much a digit as the first: of like ink, or paler but of like size."""
     if len(groups) < 2:
         return False
     first, second = groups[0], groups[1]
-    return second.mass >= 0.4 * first.mass and _size(second.box) >= 0.55 * _size(first.box)
+    size, mass = _size(second.box) / _size(first.box), second.mass / first.mass
+    return (size >= 0.55 and mass >= 0.4) or (size >= 0.75 and mass >= 0.15)
