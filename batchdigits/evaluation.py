@@ -89,3 +89,14 @@ def risk_coverage(
         (round(float(levels[n - 1]), 5), round(float(n / len(correct)), 5), round(float(wrong[n - 1] / n), 6))
         for n in chosen
     ]
+
+
+def edit_distance(one: str, other: str) -> int:
+    """Return how many characters to change, add or drop make one text the other (Levenshtein)."""
+    previous = list(range(len(other) + 1))
+    for i, a in enumerate(one, start=1):
+        current = [i]
+        for j, b in enumerate(other, start=1):
+            current.append(min(previous[j] + 1, current[j - 1] + 1, previous[j - 1] + (a != b)))
+        previous = current
+    return previous[-1]

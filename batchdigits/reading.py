@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -46,14 +46,7 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     probabilities, known = scores.probabilities[0], float(scores.known[0])
     second, first = (int(c) for c in np.argsort(probabilities, kind="stable")[-2:])
     confidence = float(probabilities[first]) * known
-    if tiles.notes:
-        reason = tiles.notes[0]
-    elif known < thresholds.not_a_digit_below:
-        reason = "not_a_digit"
-    elif confidence < thresholds.review_below:
-        reason = "low_confidence"
-    else:
-        reason = ""
+    reason = _doubt(tiles.notes, known, confidence, thresholds.review_below, thresholds)
     return Row(
         tiles.page,
         str(first),
@@ -65,6 +58,15 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
         (Digit(tiles.boxes[0], first, confidence, tuple(float(p) for p in probabilities)),),
         model,
     )
+
+
+def _doubt(notes: Sequence[str], known: float, confidence: float, least: float, thresholds: Thresholds) -> str:
+    """Return why a reading wants a second look, empty if it does not: what imaging noted comes first."""
+    if notes:
+        return notes[0]
+    if known < thresholds.not_a_digit_below:
+        return "not_a_digit"
+    return "low_confidence" if confidence < least else ""
 
 
 def failed(page: PageId, error: PageError, model: str) -> Row:
@@ -114,38 +116,32 @@ def read_text(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str) 
     read = [(held, [_read_line(line, sure) for line in held.lines]) for held in tiles.arrangements]
     _, paths = max(read, key=lambda one: _likelihood(*one))
     written = [path for path in paths if path.spans]
-    several = False
+    notes = tiles.notes
     if tiles.layout is Layout.NUMBER and written:
         main = max(written, key=lambda path: (len(path.spans), path.score))
-        several = any(sure[span.tile] > 0.5 for path in written if path is not main for span in path.spans)
+        others = [span for path in written if path is not main for span in path.spans]
+        notes += ("several_lines",) * any(sure[span.tile] > 0.5 for span in others)
         written = [main]
-    lines = [[_digit(tiles, scores, span) for span in path.spans] for path in written]
+    lines = [[_digit(tiles, scores, span.tile) for span in path.spans] for path in written]
     digits = tuple(digit for line in lines for digit in line)
     if not digits:
-        return Row(tiles.page, "", 0.0, Status.REVIEW, [*tiles.notes, "not_a_digit"][0], model=model)
+        return Row(tiles.page, "", 0.0, Status.REVIEW, [*notes, "not_a_digit"][0], model=model)
     confidence = math.prod(digit.confidence for digit in digits) * math.prod(path.share for path in written)
     known = min(float(scores.known[span.tile]) for path in written for span in path.spans)
-    if tiles.notes:
-        reason = tiles.notes[0]
-    elif several:
-        reason = "several_lines"
-    elif known < thresholds.not_a_digit_below or any(path.doubtful for path in written):
-        reason = "not_a_digit"
-    elif confidence < max(_TEXT_BELOW, thresholds.review_below):
-        reason = "low_confidence"
-    else:
-        reason = ""
+    if any(path.doubtful for path in written):
+        known = 0.0
+    reason = _doubt(notes, known, confidence, max(_TEXT_BELOW, thresholds.review_below), thresholds)
     text = " ".join("".join(str(digit.digit) for digit in line) for line in lines)
     second, ratio = _second(text, digits)
     status = Status.REVIEW if reason else Status.OK
     return Row(tiles.page, text, confidence, status, reason, second, confidence * ratio, digits, model)
 
 
-def _digit(tiles: Tiles, scores: Scores, span: Span) -> Digit:
-    probabilities = scores.probabilities[span.tile]
+def _digit(tiles: Tiles, scores: Scores, tile: int) -> Digit:
+    probabilities = scores.probabilities[tile]
     first = int(probabilities.argmax())
-    confidence = float(probabilities[first] * scores.known[span.tile])
-    return Digit(tiles.boxes[span.tile], first, confidence, tuple(float(p) for p in probabilities))
+    confidence = float(probabilities[first] * scores.known[tile])
+    return Digit(tiles.boxes[tile], first, confidence, tuple(float(p) for p in probabilities))
 
 
 def _second(text: str, digits: tuple[Digit, ...]) -> tuple[str, float]:

@@ -11,7 +11,7 @@ import pytest
 from batchdigits import Status, classify, load_model
 from batchdigits.batch import read_source, rows_of
 from batchdigits.classifiers.store import MODEL_NAMES
-from batchdigits.evaluation import expected_calibration_error
+from batchdigits.evaluation import edit_distance, expected_calibration_error
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.sources.walk import find_sources
 from batchdigits.training.datasets import load_npz
@@ -95,17 +95,6 @@ def test_numbers_and_pages(real_data, folder, layout, exact, least):
     rows = {row.page.file: row for row in classify(place, model="cnn", layout=layout) if row.page.file in labels}
     assert rows.keys() == labels.keys()
     assert sum(rows[name].prediction == label for name, label in labels.items()) >= exact
-    wrong = sum(distance(rows[name].prediction.replace(" ", ""), labels[name].replace(" ", "")) for name in labels)
+    wrong = sum(edit_distance(rows[name].prediction.replace(" ", ""), labels[name].replace(" ", "")) for name in labels)
     assert 1 - wrong / sum(len(label.replace(" ", "")) for label in labels.values()) >= least
     assert all(rows[name].prediction == labels[name] for name in labels if rows[name].status is Status.OK)
-
-
-def distance(one: str, other: str) -> int:
-    """Levenshtein's."""
-    previous = list(range(len(other) + 1))
-    for i, a in enumerate(one, start=1):
-        current = [i]
-        for j, b in enumerate(other, start=1):
-            current.append(min(previous[j] + 1, current[j - 1] + 1, previous[j - 1] + (a != b)))
-        previous = current
-    return previous[-1]

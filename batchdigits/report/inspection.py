@@ -13,6 +13,7 @@ from batchdigits.classifiers.runner import Classifier
 from batchdigits.errors import NoInputError, PageError
 from batchdigits.imaging.pipeline import Steps, tiles_of, trace
 from batchdigits.imaging.text import text_tiles_of, trace_text
+from batchdigits.reading import READERS
 from batchdigits.report.drawing import (
     CAPTION,
     COLOURS,
@@ -81,8 +82,9 @@ def inspect_image(
     if layout is not Layout.DIGIT:
         text_steps = trace_text(found.pixels, settings, layout)
         tiles = text_tiles_of(text_steps, found, layout)
-        (rows,) = rows_of([[tiles]], classifier)
-        return rows[0], draw_text_steps(text_steps, tiles, classifier(tiles.pixels), rows[0], found, path.name)
+        scores, card = classifier(tiles.pixels), classifier.card
+        row = READERS[layout](tiles, scores, card.thresholds, card.label)
+        return row, draw_text_steps(text_steps, tiles, scores, row, found, path.name)
     steps = trace(found.pixels, settings)
     (rows,) = rows_of([[tiles_of(steps, found)]], classifier)
     return rows[0], draw_steps(steps, rows[0], path.name)

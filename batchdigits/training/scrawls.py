@@ -87,7 +87,12 @@ def outline(writer: Writer) -> Float:
     corners = rng.uniform(0, 1, (int(rng.integers(7, 12)), 2))
     if rng.random() < 0.6:
         corners = np.concatenate([corners, corners[:1]])
-    return ink_of([smooth(np.repeat(corners, [1, *[2] * (len(corners) - 2), 1], axis=0))], writer.with_pen(0.08))
+    return ink_of([smooth(_with_corners(corners))], writer.with_pen(0.08))
+
+
+def _with_corners(points: Stroke) -> Stroke:
+    """Give every inner point twice, which makes a corner of it."""
+    return np.repeat(points, [1, *[2] * (len(points) - 2), 1], axis=0)
 
 
 def _style(styles: tuple[Glyph, ...], rng: np.random.Generator) -> Glyph:
@@ -132,7 +137,7 @@ def _zigzag(rng: np.random.Generator) -> Stroke:
     x = np.linspace(0, rng.uniform(1.0, 1.4), count) + rng.normal(0, 0.02, count)
     y = np.where(np.arange(count) % 2, 0.0, rng.uniform(0.25, 0.6)) + rng.normal(0, 0.03, count)
     points = turned(np.stack([x, y], axis=1), rng.uniform(-0.35, 0.35))
-    return smooth(points if rng.random() < 0.4 else np.repeat(points, [1, *[2] * (count - 2), 1], axis=0))
+    return smooth(points if rng.random() < 0.4 else _with_corners(points))
 
 
 def back_and_forth(rng: np.random.Generator, fewest: int = 11) -> Stroke:
@@ -142,7 +147,7 @@ def back_and_forth(rng: np.random.Generator, fewest: int = 11) -> Stroke:
     reach = 0.5 * rng.uniform(0.6, 1.1) * (1 + rng.normal(0, 0.2, count))
     across = np.where(np.arange(count) % 2, reach, -reach)
     points = turned(np.stack([across, along], axis=1), rng.uniform(-np.pi / 2, np.pi / 2))
-    return smooth(points if rng.random() < 0.6 else np.repeat(points, [1, *[2] * (count - 2), 1], axis=0))
+    return smooth(points if rng.random() < 0.6 else _with_corners(points))
 
 
 def _coil(rng: np.random.Generator) -> Stroke:
