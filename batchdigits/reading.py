@@ -28,7 +28,8 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     Parameters
     ----------
     tiles : Tiles
-        The page's candidates, best first; the first is read.
+        The page's candidates. A second one has strokes that the first took for rulings: it is read where it looks
+        more like a digit, and is then always ``cut_off``, for whatever crosses a picture from edge to edge may go on.
     scores : Scores
         What the classifier says of them, in the same order.
     thresholds : Thresholds
@@ -43,10 +44,12 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     """
     if not tiles.boxes:
         return Row(tiles.page, "", 0.0, Status.BLANK, "no_ink", model=model)
-    probabilities, known = scores.probabilities[0], float(scores.known[0])
+    chosen = int(np.argmax(scores.probabilities.max(axis=1) * scores.known))
+    probabilities, known = scores.probabilities[chosen], float(scores.known[chosen])
     second, first = (int(c) for c in np.argsort(probabilities, kind="stable")[-2:])
     confidence = float(probabilities[first]) * known
-    reason = _doubt(tiles.notes, known, confidence, thresholds.review_below, thresholds)
+    notes = ("cut_off",) if chosen else tiles.notes
+    reason = _doubt(notes, known, confidence, thresholds.review_below, thresholds)
     return Row(
         tiles.page,
         str(first),
@@ -55,7 +58,7 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
         reason,
         str(second),
         float(probabilities[second]) * known,
-        (Digit(tiles.boxes[0], first, confidence, tuple(float(p) for p in probabilities)),),
+        (Digit(tiles.boxes[chosen], first, confidence, tuple(float(p) for p in probabilities)),),
         model,
     )
 

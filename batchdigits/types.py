@@ -99,7 +99,10 @@ class Arrangement(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tiles:
-    """The N digit candidates of one page, ready for a classifier: best first, or as arrangements say."""
+    """The N digit candidates of one page, ready for a classifier.
+
+    Of one digit there are at most two: as it is without rulings, and what it is if those are strokes of it.
+    """
 
     page: PageId
     boxes: tuple[Box, ...]  #: in the upright original's pixels

@@ -112,6 +112,13 @@ def test_noise_is_measured_in_grey_levels_and_weighs_more_on_dark_paper():
     assert least_contrast(dark, noise, SETTINGS) > least_contrast(light, noise, SETTINGS)
 
 
+def test_ink_over_half_of_the_picture_is_no_noise():
+    noise = np.random.default_rng(2).normal(0, 3, (90, 90, 1))
+    page = np.clip(paper(90, 90) + noise, 0, 255).astype(np.uint8)
+    page[20:70] = 30
+    assert noise_level(page, paper(90, 90)) < 12
+
+
 def test_each_mark_is_cut_at_a_share_of_its_own_darkness():
     contrast = np.zeros((5, 9), np.float32)
     contrast[2, 1:4] = (0.3, 1.0, 0.3)  # bold, with a soft rim

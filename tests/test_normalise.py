@@ -36,7 +36,8 @@ def slanted(shear):
 def test_soft_ink_is_one_on_the_stroke_and_nothing_elsewhere():
     contrast = np.array([[0, 0.1, 0.4, 0.4, 0.1, 0, 0.4]], np.float32)
     mask = np.array([[0, 0, 255, 255, 0, 0, 0]], np.uint8)
-    assert soft_ink(contrast, mask) == pytest.approx(np.array([[0, 0.25, 1, 1, 0.25, 0, 0]]))
+    others = np.array([[0, 0, 0, 0, 0, 0, 255]], np.uint8)
+    assert soft_ink(contrast, mask, others) == pytest.approx(np.array([[0, 0.25, 1, 1, 0.25, 0, 0]]))
 
 
 def test_crop_is_tight_and_survives_emptiness():

@@ -101,6 +101,21 @@ def test_a_one_from_edge_to_edge_is_read_with_a_doubt_and_an_empty_line_to_write
     assert find_digit(Page(PageId("x"), field), SETTINGS).boxes == ()
 
 
+@pytest.mark.parametrize("digit", [1, 4, 5])
+def test_strokes_along_the_edge_of_a_digit_cut_out_tightly_are_no_rulings_to_the_second_candidate(digit):
+    pixels = np.full((300, 260, 3), 250, np.uint8)
+    strokes = [
+        np.rint(s * (120, 170) + (70, 60)).astype(np.int32) for s in draw_skeleton(digit, np.random.default_rng(3))
+    ]
+    cv2.polylines(pixels, strokes, False, (40, 40, 40), 8)
+    left, top, width, height = cv2.boundingRect((pixels[..., 0] < 100).astype(np.uint8))
+    tight = np.ascontiguousarray(pixels[top : top + height, left : left + width])
+    without, with_lines = find_digit(Page(PageId("x"), tight), SETTINGS).pixels
+    wanted = trace(pixels, SETTINGS).tile
+    assert cosine(without, wanted) < 0.7
+    assert cosine(with_lines, wanted) > 0.95
+
+
 def lined_paper(height=500, width=400):
     pixels = np.full((height, width, 3), 250, np.uint8)
     pixels[30::45] = (220, 180, 150)

@@ -49,6 +49,15 @@ def test_what_is_no_digit_has_no_confidence():
     assert read_digit(tiles(), scores(known=0.01), THRESHOLDS, "").confidence < 0.01
 
 
+@pytest.mark.parametrize(
+    ("known", "read"), [((0.9, 0.5), ("7", Status.OK, "")), ((0.2, 0.99), ("3", Status.REVIEW, "cut_off"))]
+)
+def test_lines_are_strokes_where_the_digit_looks_better_with_them_and_a_person_should_see(known, read):
+    found = Scores(np.eye(10)[[7, 3]], np.array(known))
+    row = read_digit(tiles(count=2), found, Thresholds(review_below=0.5), "")
+    assert (row.prediction, row.status, row.reason) == read
+
+
 def test_a_page_without_ink_is_blank_not_a_digit():
     empty = Scores(np.zeros((0, 10)), np.zeros(0))
     row = read_digit(tiles(count=0), empty, THRESHOLDS, "")

@@ -12,10 +12,13 @@ TILE = 28
 BOX = 20
 OVERSAMPLING = 4
 
+RIM = 3
+"""Pixels at working size that a stroke's soft rim may reach beyond its edge."""
+
 Map = NDArray[np.float32]
 
 
-def soft_ink(contrast: Map, mask: NDArray[np.uint8]) -> Map:
+def soft_ink(contrast: Map, mask: NDArray[np.uint8], others: NDArray[np.uint8]) -> Map:
     """Return the ink of one digit, its strokes 1 and their rims in between.
 
     Parameters
@@ -24,6 +27,8 @@ def soft_ink(contrast: Map, mask: NDArray[np.uint8]) -> Map:
         Ink contrast around the digit.
     mask : (H, W) ndarray of uint8
         0 paper and other marks, 255 this digit.
+    others : (H, W) ndarray of uint8
+        255 what is none of it; its own rim, one pixel wide, is none either.
 
     Returns
     -------
@@ -34,13 +39,14 @@ def soft_ink(contrast: Map, mask: NDArray[np.uint8]) -> Map:
     if not inside.any():
         return np.zeros(contrast.shape, np.float32)
     level = float(np.percentile(contrast[inside], 75))
-    rim = cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0
-    return np.where(rim, np.clip(contrast / level, 0, 1), 0).astype(np.float32)
+    rim = cv2.dilate(mask, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8))
+    rim[cv2.dilate(others, np.ones((3, 3), np.uint8)) > 0] = 0
+    return np.where(inside | (rim > 0), np.clip(contrast / level, 0, 1), 0).astype(np.float32)
 
 
 def crop(ink: Map) -> Map:
     """Cut away empty rows and columns. An ink map without ink gives a single empty pixel."""
-    rows, columns = np.flatnonzero(ink.max(axis=1) > 0.2), np.flatnonzero(ink.max(axis=0) > 0.2)
+    rows, columns = np.flatnonzero(ink.max(axis=1) > 0.3), np.flatnonzero(ink.max(axis=0) > 0.3)
     if rows.size == 0:
         return np.zeros((1, 1), np.float32)
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -51,8 +57,10 @@ def scale_to(ink: Map, side: int) -> Map:
     height, width = ink.shape
     factor = side / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(ink, size, interpolation=interpolation), dtype=np.float32)
+    if factor < 1:
+        return np.asarray(cv2.resize(ink, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    # linear would blur what a few pixels tell of a small digit
+    return np.clip(cv2.resize(ink, size, interpolation=cv2.INTER_CUBIC), 0, 1).astype(np.float32)
 
 
 def stroke_width(ink: Map) -> float:
@@ -70,13 +78,16 @@ def stroke_width(ink: Map) -> float:
 def thicken(ink: Map, least: float) -> Map:
     """Thicken strokes thinner than `least` pixels to that width; others stay as they are."""
     missing = least - stroke_width(ink)
-    if missing < 0.5:
+    if missing <= 0:
         return ink
-    side = round(missing) + 1
-    pad = side
-    padded = np.pad(ink, pad)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.dilate(padded, disc), dtype=np.float32)
+    whole = int(missing)
+    padded = np.pad(ink, whole + 2)
+    thick, thicker = (
+        cv2.dilate(padded, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+        for side in (whole + 1, whole + 2)
+    )
+    # a share of the last pixel: by whole ones, strokes that hardly differ would come out a pixel apart
+    return np.asarray(thick + np.float32(missing - whole) * (thicker - thick), dtype=np.float32)
 
 
 def slant(ink: Map, at_most: float) -> float:
@@ -96,8 +107,8 @@ def deskew(ink: Map, at_most: float) -> Map:
     # x_source = x - extra + shear * (y - middle)
     matrix = np.array([[1, shear, -extra - shear * middle], [0, 1, 0]], np.float64)
     size = (width + 2 * extra, height)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(ink, matrix, size, flags=flags), dtype=np.float32)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.clip(cv2.warpAffine(ink, matrix, size, flags=flags), 0, 1).astype(np.float32)
 
 
 def fit(ink: Map) -> Map:

@@ -10,10 +10,20 @@ from numpy.typing import NDArray
 
 from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work, sharpen_marks
 from batchdigits.imaging.lines import Line, find_lines, mend_strokes, remove_lines
-from batchdigits.imaging.normalise import TILE, make_tile, soft_ink
+from batchdigits.imaging.normalise import RIM, TILE, make_tile, soft_ink
 from batchdigits.imaging.segment import Group, find_parts, group_parts, has_comparable
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.types import Box, Page, Tiles
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The digit in some ink. All maps are (h, w), at working size."""
+
+    ink: NDArray[np.uint8]  #: 255 where there is ink
+    groups: tuple[Group, ...]  #: best candidate first
+    digit: NDArray[np.float32]  #: soft ink of the best candidate, 0 to 1
+    tile: NDArray[np.float32]  #: (28, 28), 0 paper, 1 ink
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +41,7 @@ class Steps:
     digit: NDArray[np.float32]  #: soft ink of the best candidate, 0 to 1
     tile: NDArray[np.float32]  #: (28, 28), 0 paper, 1 ink
     notes: tuple[str, ...]  #: what is in doubt: ``cut_off``, ``several_digits``
+    with_lines: Found | None  #: another digit, if the lines are strokes after all: of one that was cut out too tightly
 
 
 def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
@@ -52,33 +63,71 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
     measured = measure_contrast(work, settings)
     contrast = measured.ink
     marks = binarise(measured)
-    lines, ink = clear_lines(contrast, marks, settings)
-    labels, groups = _segment(contrast, ink, settings)
+    lines, left, ink = clear_lines(contrast, marks, settings)
+    found = _find(contrast, left, ink, settings)
+    with_lines = _find(contrast, marks, sharpen_marks(contrast, marks, settings), settings) if lines else None
     # a lone upright line from edge to edge may be a ruling or a 1 cut out too tightly: that is for a person to say
-    cut_off = not groups and len(lines) == 1 and lines[0].vertical
-    if cut_off:
-        lines, ink = (), sharpen_marks(contrast, marks, settings)
-        labels, groups = _segment(contrast, ink, settings)
-    digit, tile = np.zeros_like(contrast), np.zeros((TILE, TILE), np.float32)
-    if groups:
-        box = groups[0].box
-        around = np.s_[max(0, box.top - 1) : box.bottom + 1, max(0, box.left - 1) : box.right + 1]
-        mask = groups[0].mask(labels[around])
-        # a line's soft rim must not come back with the digit's own
-        others = (mask == 0) & (marks[around] > 0)
-        digit[around] = soft_ink(np.where(others, np.float32(0), contrast[around]), mask)
-        tile = make_tile(digit[around], settings)
+    cut_off = with_lines is not None and not found.groups and len(lines) == 1 and lines[0].vertical
+    if with_lines and cut_off:
+        lines, found, with_lines = (), with_lines, None
+    elif with_lines and not (found.groups and found.groups[0].box != with_lines.groups[0].box):
+        with_lines = None
+    groups = found.groups
     cut_off = cut_off or (bool(groups) and _touches_edge(groups[0].box, ink.shape))
     notes = ("cut_off",) * cut_off + ("several_digits",) * has_comparable(groups)
     return Steps(
-        work, measured.light_on_dark, measured.noise, contrast, marks, lines, ink, tuple(groups), digit, tile, notes
+        work,
+        measured.light_on_dark,
+        measured.noise,
+        contrast,
+        marks,
+        lines,
+        found.ink,
+        groups,
+        found.digit,
+        found.tile,
+        notes,
+        with_lines,
     )
+
+
+def _find(
+    contrast: NDArray[np.float32], marks: NDArray[np.uint8], ink: NDArray[np.uint8], settings: ImagingSettings
+) -> Found:
+    """Find the digit in some of the ink."""
+    labels, parts = find_parts(ink, contrast)
+    groups = group_parts(parts, labels, settings)
+    digit, tile = np.zeros_like(contrast), np.zeros((TILE, TILE), np.float32)
+    if groups:
+        around = window_around(groups[0].box)
+        mask = groups[0].mask(labels[around])
+        digit[around] = cut_out(contrast[around], marks[around], ink[around], mask)
+        tile = make_tile(digit[around], settings)
+    return Found(ink, tuple(groups), digit, tile)
+
+
+def window_around(box: Box) -> tuple[slice, slice]:
+    """Return where a box and the soft rim of what is in it lie."""
+    return (
+        slice(max(0, box.top - RIM), box.bottom + RIM),
+        slice(max(0, box.left - RIM), box.right + RIM),
+    )
+
+
+def cut_out(
+    contrast: NDArray[np.float32], marks: NDArray[np.uint8], ink: NDArray[np.uint8], mask: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Return the soft ink of a digit, given its mask, among the ink and the fainter marks around it."""
+    # what is no mark is the paper's noise, or was a line: its soft rim must not come back with the digit's own
+    kept = (marks > 0) | (mask > 0)
+    others = np.where(mask > 0, np.uint8(0), ink)
+    return soft_ink(np.where(kept, contrast, np.float32(0)), mask, others)
 
 
 def clear_lines(
     contrast: NDArray[np.float32], marks: NDArray[np.uint8], settings: ImagingSettings
-) -> tuple[tuple[Line, ...], NDArray[np.uint8]]:
-    """Find and remove rulings until there are no more; return them, and the ink that is left.
+) -> tuple[tuple[Line, ...], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Find and remove rulings until there are no more; return them, and the marks and the ink that are left.
 
     A pale ruling that is joined to something bolder shows only once that is gone.
     """
@@ -92,20 +141,12 @@ def clear_lines(
         lines += found
         marks = remove_lines(marks, found)
         ink = sharpen_marks(contrast, marks, settings)
-    return lines, mend_strokes(ink, every, lines)
+    return lines, marks, mend_strokes(ink, every, lines)
 
 
 def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
     """Tell whether ink runs to the picture's edge: some of it may lie outside."""
     return box.left == 0 or box.top == 0 or box.right == shape[1] or box.bottom == shape[0]
-
-
-def _segment(
-    contrast: NDArray[np.float32], ink: NDArray[np.uint8], settings: ImagingSettings
-) -> tuple[NDArray[np.int32], list[Group]]:
-    """Return the labelled parts of the ink, and the digit candidates among them."""
-    labels, parts = find_parts(ink, contrast)
-    return labels, group_parts(parts, labels, settings)
 
 
 def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
@@ -114,7 +155,8 @@ def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
     Returns
     -------
     Tiles
-        One tile, or none for a page without ink: a normal answer, not an error.
+        One tile, or none for a page without ink: a normal answer, not an error. A second one shows what the digit is
+        if the rulings that were removed are strokes of it.
     """
     return tiles_of(trace(page.pixels, settings), page)
 
@@ -123,8 +165,12 @@ def tiles_of(steps: Steps, page: Page) -> Tiles:
     """Return what `find_digit` does, from the steps of the page."""
     if not steps.groups:
         return Tiles(page.id, (), np.zeros((0, TILE, TILE), np.float32))
-    box = to_original(steps.groups[0].box, steps.work.shape, page)
-    return Tiles(page.id, (box,), steps.tile[None], steps.notes)
+    groups, tiles = [steps.groups[0]], [steps.tile]
+    if steps.with_lines:
+        groups.append(steps.with_lines.groups[0])
+        tiles.append(steps.with_lines.tile)
+    boxes = tuple(to_original(group.box, steps.work.shape, page) for group in groups)
+    return Tiles(page.id, boxes, np.stack(tiles), steps.notes)
 
 
 def to_original(box: Box, work_shape: tuple[int, ...], page: Page) -> Box:

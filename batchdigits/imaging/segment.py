@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -200,7 +201,7 @@ def group_parts(parts: list[Part], labels: NDArray[np.int32], settings: ImagingS
     return [group for _, group in groups]
 
 
-def has_comparable(groups: list[Group]) -> bool:
+def has_comparable(groups: Sequence[Group]) -> bool:
     """Tell whether a second candidate is as much a digit as the first: of like ink, or paler but of like size."""
     if len(groups) < 2:
         return False

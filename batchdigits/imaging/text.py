@@ -19,8 +19,8 @@ from batchdigits.imaging.cuts import find_cuts
 from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work
 from batchdigits.imaging.lattice import Piece, box_around, find_candidates, find_stains
 from batchdigits.imaging.lines import Line
-from batchdigits.imaging.normalise import TILE, make_tile, soft_ink
-from batchdigits.imaging.pipeline import clear_lines, to_original
+from batchdigits.imaging.normalise import TILE, make_tile
+from batchdigits.imaging.pipeline import clear_lines, cut_out, to_original, window_around
 from batchdigits.imaging.rows import find_rows
 from batchdigits.imaging.segment import Part, find_parts, is_rim, is_stroke
 from batchdigits.imaging.settings import ImagingSettings
@@ -89,7 +89,7 @@ def trace_text(pixels: NDArray[np.uint8], settings: ImagingSettings, layout: Lay
     work = resize_to_work(pixels, settings, finer=FINER)
     measured = measure_contrast(work, settings)
     marks = binarise(measured)
-    lines, ink = clear_lines(measured.ink, marks, settings)
+    lines, left, ink = clear_lines(measured.ink, marks, settings)
     labels, parts = find_parts(ink, measured.ink)
     found, size = _writing(parts, ink.shape)
     writing = found[:_MOST_PARTS]
@@ -98,7 +98,7 @@ def trace_text(pixels: NDArray[np.uint8], settings: ImagingSettings, layout: Lay
     tiles: list[NDArray[np.float32]] = []
     arrangements = []
     for turns in range(4 if layout is Layout.PAGE else 1):
-        sheet = _Sheet(np.rot90(measured.ink, turns), np.rot90(labels, turns), np.rot90(marks, turns), size)
+        sheet = _Sheet(np.rot90(measured.ink, turns), np.rot90(labels, turns), np.rot90(left, turns), size)
         pieces = [
             Piece(mark, part.label, _turned(part.box, turns, ink.shape))
             for mark, part in zip(marks_of, writing, strict=True)
@@ -166,16 +166,15 @@ class _Sheet:
 
     def tile(self, units: Sequence[Piece], box: Box, settings: ImagingSettings) -> NDArray[np.float32]:
         """Make the tile of some pieces, whose box is given."""
-        top, left = max(0, box.top - 1), max(0, box.left - 1)
-        around = np.s_[top : box.bottom + 1, left : box.right + 1]
+        around = window_around(box)
+        top, left = around[0].start, around[1].start
         labels = self.labels[around]
         mask = np.zeros(labels.shape, np.uint8)
         for _, label, own in units:
             inside = np.s_[own.top - top : own.bottom - top, own.left - left : own.right - left]
             mask[inside][labels[inside] == label] = 255
-        # a neighbour's or a line's soft rim must not come with the digit's own
-        others = (mask == 0) & (self.marks[around] > 0)
-        return make_tile(soft_ink(np.where(others, np.float32(0), self.contrast[around]), mask), settings)
+        ink = (labels > 0) * np.uint8(255)
+        return make_tile(cut_out(self.contrast[around], self.marks[around], ink, mask), settings)
 
 
 def _rows(pieces: Sequence[Piece], size: float) -> list[list[Piece]]:
