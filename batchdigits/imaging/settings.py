@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-IMAGING_VERSION = 1
+IMAGING_VERSION = 2
 """Raised whenever the code makes other tiles from the same settings: an old model then no longer matches."""
 
 
