@@ -28,8 +28,8 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     Parameters
     ----------
     tiles : Tiles
-        The page's candidates. A second one has strokes that the first took for rulings: it is read where it looks
-        more like a digit, and is then always ``cut_off``, for whatever crosses a picture from edge to edge may go on.
+        The page's candidates. A second one has strokes that the first took for rulings: it is read where the first is
+        in doubt and it looks more like a digit, and is then always ``cut_off``: its strokes run along the edge.
     scores : Scores
         What the classifier says of them, in the same order.
     thresholds : Thresholds
@@ -44,7 +44,8 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     """
     if not tiles.boxes:
         return Row(tiles.page, "", 0.0, Status.BLANK, "no_ink", model=model)
-    chosen = int(np.argmax(scores.probabilities.max(axis=1) * scores.known))
+    likely = scores.probabilities.max(axis=1) * scores.known
+    chosen = int(np.argmax(likely)) if likely[0] < thresholds.review_below else 0
     probabilities, known = scores.probabilities[chosen], float(scores.known[chosen])
     second, first = (int(c) for c in np.argsort(probabilities, kind="stable")[-2:])
     confidence = float(probabilities[first]) * known

@@ -22,7 +22,9 @@ Image = NDArray[np.uint8]
 Map = NDArray[np.float32]
 
 _DARK = 12.0  # grey levels: keeps the ratio calm where paper itself is nearly black
+_WIDEST_STROKE = 0.35  # of the picture's short side
 _DEEPEST_SHADOW = 0.38  # of the paper's brightness: shadow seldom takes more, a marker always does
+_DARKEST_AREA = 0.2  # the same for what is wider than any pen
 
 
 _THIRDS = np.full((1, 3), 1 / 3, np.float32)
@@ -176,11 +178,32 @@ def _is_negative(pixels: Image) -> bool:
 
     Few pictures come within the eightfold of either side, and even if the two estimates disagree on the brightness of
     the ground, that alone is worth no more than the eightfold.
+
+    Of these, what is light must be so to a narrow window too: along the edge of a hard shadow a wide one takes light
+    paper for chalk, but it misses no stroke, however thick.
     """
     coarse = _light_excess(pixels, estimate_background(pixels, window=0.55, at_most=80, mirror=True))
     if not 1 / 8 < coarse < 8:
         return coarse > 1
-    return is_light_on_dark(pixels, estimate_background(pixels, window=0.55, at_most=160, mirror=True))
+    return all(
+        is_light_on_dark(pixels, estimate_background(pixels, window=window, at_most=160, mirror=True))
+        for window in (0.55, 0.2)
+    )
+
+
+def _without_strokes(pixels: Image, operation: int, *, at_most: int) -> Image:
+    """Return the picture without what is dark (closing) or light (opening) and no wider than a pen draws.
+
+    Unlike a median it follows the edge of a shadow however it bends, and leaves no crescents there; and it takes the
+    outermost of the noise for paper, so it only serves as a bound.
+    """
+    height, width = pixels.shape[:2]
+    factor = min(1.0, at_most / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    side = max(3, round(min(size) * _WIDEST_STROKE))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    smooth = cv2.morphologyEx(small, operation, np.ones((side, side), np.uint8))
+    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
 def noise_level(pixels: Image, background: Image) -> float:
@@ -213,13 +236,13 @@ def least_contrast(background: Image, noise: float, settings: ImagingSettings) -
     return np.asarray(least, dtype=np.float32)
 
 
-def _not_ink(background: Image) -> Image:
-    """Lift what no shadow explains: the estimate inside strokes so wide that they filled the median's window."""
+def _not_ink(background: Image, share: float) -> Image:
+    """Lift what is darker than a share of the paper: the estimate inside strokes so wide that they filled the window."""
     darkest, brightest, _, _ = cv2.minMaxLoc(background.reshape(len(background), -1))
-    if darkest >= round(_DEEPEST_SHADOW * brightest):
+    if darkest >= round(share * brightest):
         return background
     paper = np.percentile(background[::4, ::4], 90, axis=(0, 1))
-    least = np.tile(np.rint(_DEEPEST_SHADOW * paper).astype(np.uint8), background.shape[1])
+    least = np.tile(np.rint(share * paper).astype(np.uint8), background.shape[1])
     return np.maximum(background.reshape(len(background), -1), least).reshape(background.shape)
 
 
@@ -238,6 +261,7 @@ def measure_contrast(pixels: Image, settings: ImagingSettings) -> Contrast:
 
     The paper is estimated twice: roughly, with a window that hardly a digit can fill, then closely, with what looked
     like ink replaced by the first estimate (the two-pass idea of Gatos, Pratikakis and Perantonis, 2006, with medians).
+    Neither is lighter than the picture without its strokes, which keeps to the edges of deep shadows.
 
     Parameters
     ----------
@@ -255,13 +279,14 @@ def measure_contrast(pixels: Image, settings: ImagingSettings) -> Contrast:
     light_on_dark = _is_negative(pixels)
     if light_on_dark:
         pixels = 255 - pixels
-    rough = _not_ink(estimate_background(pixels, window=0.55, at_most=160))
+    shaded = _not_ink(_without_strokes(pixels, cv2.MORPH_CLOSE, at_most=320), _DARKEST_AREA)
+    rough = np.minimum(_not_ink(estimate_background(pixels, window=0.55, at_most=160), _DEEPEST_SHADOW), shaded)
     limit = least_contrast(rough, noise_level(pixels, rough), settings)
     marks = (ink_contrast(pixels, rough) > limit).astype(np.uint8)
     reach = max(3, max(marks.shape) // 80) | 1
     wide = cv2.dilate(marks, np.ones((reach, reach), np.uint8))
     paper_only = np.asarray(cv2.copyTo(rough, wide, pixels.copy()), dtype=np.uint8)
-    close = _not_ink(estimate_background(paper_only, window=0.12, at_most=320))
+    close = np.minimum(_not_ink(estimate_background(paper_only, window=0.12, at_most=320), _DEEPEST_SHADOW), shaded)
     noise = noise_level(pixels, close)
     return Contrast(ink_contrast(pixels, close), least_contrast(close, noise, settings), light_on_dark, noise)
 

@@ -70,7 +70,7 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
     cut_off = with_lines is not None and not found.groups and len(lines) == 1 and lines[0].vertical
     if with_lines and cut_off:
         lines, found, with_lines = (), with_lines, None
-    elif with_lines and not (found.groups and found.groups[0].box != with_lines.groups[0].box):
+    elif with_lines and not _completes(with_lines, found):
         with_lines = None
     groups = found.groups
     cut_off = cut_off or (bool(groups) and _touches_edge(groups[0].box, ink.shape))
@@ -89,6 +89,14 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
         notes,
         with_lines,
     )
+
+
+def _completes(more: Found, less: Found) -> bool:
+    """Tell whether one digit is the other with some strokes added: a box around a digit is not, if they do not touch."""
+    if not less.groups or more.groups[0].box == less.groups[0].box:
+        return False
+    ink = less.digit > 0.5
+    return float(np.mean(more.digit[ink] > 0.5)) > 0.9
 
 
 def _find(
