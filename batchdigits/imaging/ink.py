@@ -237,7 +237,7 @@ def least_contrast(background: Image, noise: float, settings: ImagingSettings) -
 
 
 def _not_ink(background: Image, share: float) -> Image:
-    """Lift what is darker than a share of the paper: the estimate inside strokes so wide that they filled the window."""
+    """Lift what is darker than a share of the paper: the inside of strokes so wide that they filled the window."""
     darkest, brightest, _, _ = cv2.minMaxLoc(background.reshape(len(background), -1))
     if darkest >= round(share * brightest):
         return background

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.uint8]
 
+_CROOKED = 0.06  # by how much a line's slope may differ from its neighbours': three to four degrees
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
@@ -29,6 +31,17 @@ class Line:
     def stop(self) -> int:
         """One past the last position along the axis."""
         return self.start + len(self.centre)
+
+    @property
+    def middle(self) -> float:
+        """Position across the axis half-way along."""
+        return float(self.centre[len(self.centre) // 2])
+
+    @property
+    def slope(self) -> float:
+        """Pixels across the axis per pixel along it."""
+        along = np.flatnonzero(self.hit)
+        return float(np.polyfit(along, self.centre[along], 1)[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,6 +216,21 @@ def _anchored(line: Line, others: list[Line], shape: tuple[int, int]) -> bool:
     return ends == 2 or (ends == 1 and hugs and len(line.centre) >= 0.6 * extent)
 
 
+def _crookedness(line: Line, others: list[Line]) -> float:
+    """Return by how much the slope of a line is off between those before and after it, 0 without.
+
+    A stroke from top to bottom of a box is parallel to neither side. Seen at an angle, lines of a form need not be
+    parallel, but each lies between its neighbours in slope too.
+    """
+    parallel = [other for other in others if other.vertical == line.vertical]
+    before = max((o for o in parallel if o.middle < line.middle), key=lambda o: o.middle, default=None)
+    after = min((o for o in parallel if o.middle > line.middle), key=lambda o: o.middle, default=None)
+    if before is None or after is None:
+        return 0.0
+    share = (line.middle - before.middle) / (after.middle - before.middle)
+    return abs(line.slope - ((1 - share) * before.slope + share * after.slope))
+
+
 def find_lines(mask: Mask, known: tuple[Line, ...] = ()) -> tuple[Line, ...]:
     """Find rulings and printed borders.
 
@@ -227,9 +255,14 @@ def find_lines(mask: Mask, known: tuple[Line, ...] = ()) -> tuple[Line, ...]:
     lines += _find_horizontal(np.ascontiguousarray(mask.T), vertical=True)
     shape = mask.shape[0], mask.shape[1]
     while True:
-        kept = [line for line in lines if _anchored(line, [*lines, *known], shape)]
+        every = [*lines, *known]
+        kept = [line for line in lines if _anchored(line, every, shape)]
         if len(kept) == len(lines):
-            return tuple(kept)
+            # one at a time: beside a stroke that was taken for a line, the true ones seem crooked too
+            off = [_crookedness(line, every) for line in lines]
+            if max(off, default=0.0) <= _CROOKED:
+                return tuple(lines)
+            del kept[int(np.argmax(off))]
         lines = kept
 
 

@@ -92,7 +92,7 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
 
 
 def _completes(more: Found, less: Found) -> bool:
-    """Tell whether one digit is the other with some strokes added: a box around a digit is not, if they do not touch."""
+    """Tell whether one digit is the other with strokes added; a box around a digit is not, if they do not touch."""
     if not less.groups or more.groups[0].box == less.groups[0].box:
         return False
     ink = less.digit > 0.5
