@@ -50,7 +50,7 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     second, first = (int(c) for c in np.argsort(probabilities, kind="stable")[-2:])
     confidence = float(probabilities[first]) * known
     notes = ("cut_off",) if chosen else tiles.notes
-    reason = _doubt(notes, known, confidence, thresholds.review_below, thresholds)
+    reason = _doubt(notes, tiles.faults, known, confidence, thresholds.review_below, thresholds)
     return Row(
         tiles.page,
         str(first),
@@ -64,13 +64,25 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     )
 
 
-def _doubt(notes: Sequence[str], known: float, confidence: float, least: float, thresholds: Thresholds) -> str:
-    """Return why a reading wants a second look, empty if it does not: what imaging noted comes first."""
+def _doubt(
+    notes: Sequence[str],
+    faults: Sequence[str],
+    known: float,
+    confidence: float,
+    least: float,
+    thresholds: Thresholds,
+) -> str:
+    """Return why a reading wants a second look, empty if it does not.
+
+    What imaging noted comes first. A fault of the picture is no reason by itself, but the better one for low figures:
+    it says what to do about them.
+    """
     if notes:
         return notes[0]
-    if known < thresholds.not_a_digit_below:
-        return "not_a_digit"
-    return "low_confidence" if confidence < least else ""
+    unlike = known < thresholds.not_a_digit_below
+    if unlike or confidence < least:
+        return [*faults, "not_a_digit" if unlike else "low_confidence"][0]
+    return ""
 
 
 def failed(page: PageId, error: PageError, model: str) -> Row:
@@ -129,12 +141,12 @@ def read_text(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str) 
     lines = [[_digit(tiles, scores, span.tile) for span in path.spans] for path in written]
     digits = tuple(digit for line in lines for digit in line)
     if not digits:
-        return Row(tiles.page, "", 0.0, Status.REVIEW, [*notes, "not_a_digit"][0], model=model)
+        return Row(tiles.page, "", 0.0, Status.REVIEW, [*notes, *tiles.faults, "not_a_digit"][0], model=model)
     confidence = math.prod(digit.confidence for digit in digits) * math.prod(path.share for path in written)
     known = min(float(scores.known[span.tile]) for path in written for span in path.spans)
     if any(path.doubtful for path in written):
         known = 0.0
-    reason = _doubt(notes, known, confidence, max(_TEXT_BELOW, thresholds.review_below), thresholds)
+    reason = _doubt(notes, tiles.faults, known, confidence, max(_TEXT_BELOW, thresholds.review_below), thresholds)
     text = " ".join("".join(str(digit.digit) for digit in line) for line in lines)
     second, ratio = _second(text, digits)
     status = Status.REVIEW if reason else Status.OK

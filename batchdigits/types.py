@@ -110,6 +110,7 @@ class Tiles:
     notes: tuple[str, ...] = ()  #: stable codes of what imaging doubts, such as ``several_digits``
     layout: Layout = Layout.DIGIT  #: what was looked for
     arrangements: tuple[Arrangement, ...] = ()  #: of numbers and pages; empty without ink
+    faults: tuple[str, ...] = ()  #: stable codes of what makes the picture hard to read, such as ``blurred``
 
     def __post_init__(self) -> None:
         """Stop a wrong shape where it is made."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,13 @@ def test_a_sure_digit_is_ok():
 def test_a_doubt_is_review_with_its_reason(candidates, found, reason):
     row = read_digit(candidates, found, THRESHOLDS, "")
     assert (row.status, row.reason, row.prediction) == (Status.REVIEW, reason, "7")
+
+
+def test_a_fault_of_the_picture_says_why_the_figures_are_low_but_is_no_doubt_by_itself():
+    blurred = replace(tiles(), faults=("blurred",))
+    assert read_digit(blurred, scores(), THRESHOLDS, "").status is Status.OK
+    assert read_digit(blurred, scores(best=0.8), THRESHOLDS, "").reason == "blurred"
+    assert read_digit(blurred, scores(known=0.3), THRESHOLDS, "").reason == "blurred"
 
 
 def test_what_is_no_digit_has_no_confidence():

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work, sharpen_marks
 from batchdigits.imaging.lines import Line, find_lines, mend_strokes, remove_lines
 from batchdigits.imaging.normalise import RIM, TILE, make_tile, soft_ink
+from batchdigits.imaging.quality import find_faults
 from batchdigits.imaging.segment import Group, find_parts, group_parts, has_comparable
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.types import Box, Page, Tiles
+
+_MOSTLY_INK = 0.5  # of a stroke's darkness
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +37,7 @@ class Steps:
     light_on_dark: bool
     noise: float  #: of the paper, in grey levels
     contrast: NDArray[np.float32]  #: 0 paper, 1 ink
+    least: NDArray[np.float32]  #: the contrast that noise alone does not reach
     marks: NDArray[np.uint8]  #: 255 where there may be ink
     lines: tuple[Line, ...]
     ink: NDArray[np.uint8]  #: 255 where there is ink, rulings removed
@@ -80,6 +84,7 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
         measured.light_on_dark,
         measured.noise,
         contrast,
+        measured.least,
         marks,
         lines,
         found.ink,
@@ -95,8 +100,8 @@ def _completes(more: Found, less: Found) -> bool:
     """Tell whether one digit is the other with strokes added; a box around a digit is not, if they do not touch."""
     if not less.groups or more.groups[0].box == less.groups[0].box:
         return False
-    ink = less.digit > 0.5
-    return float(np.mean(more.digit[ink] > 0.5)) > 0.9
+    ink = less.digit > _MOSTLY_INK
+    return float(np.mean(more.digit[ink] > _MOSTLY_INK)) > 0.9
 
 
 def _find(
@@ -178,7 +183,21 @@ def tiles_of(steps: Steps, page: Page) -> Tiles:
         groups.append(steps.with_lines.groups[0])
         tiles.append(steps.with_lines.tile)
     boxes = tuple(to_original(group.box, steps.work.shape, page) for group in groups)
-    return Tiles(page.id, boxes, np.stack(tiles), steps.notes)
+    around = window_around(groups[0].box)
+    mask = (steps.digit[around] > _MOSTLY_INK).astype(np.uint8)
+    faults = find_faults(
+        steps.contrast[around],
+        steps.least[around],
+        mask,
+        max(groups[0].box.width, groups[0].box.height),
+        original_scale(steps.work.shape, page),
+    )
+    return Tiles(page.id, boxes, np.stack(tiles), steps.notes, faults=faults)
+
+
+def original_scale(work_shape: tuple[int, ...], page: Page) -> float:
+    """Return how many of the upright original's pixels make one at working size."""
+    return float(page.pixels.shape[0] / work_shape[0] * page.scale[1])
 
 
 def to_original(box: Box, work_shape: tuple[int, ...], page: Page) -> Box:

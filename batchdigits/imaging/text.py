@@ -20,7 +20,8 @@ from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work
 from batchdigits.imaging.lattice import Piece, box_around, find_candidates, find_stains
 from batchdigits.imaging.lines import Line
 from batchdigits.imaging.normalise import TILE, make_tile
-from batchdigits.imaging.pipeline import clear_lines, cut_out, to_original, window_around
+from batchdigits.imaging.pipeline import clear_lines, cut_out, original_scale, to_original, window_around
+from batchdigits.imaging.quality import find_faults
 from batchdigits.imaging.rows import find_rows
 from batchdigits.imaging.segment import Part, find_parts, is_rim, is_stroke
 from batchdigits.imaging.settings import ImagingSettings
@@ -41,6 +42,8 @@ class TextSteps:
 
     work: NDArray[np.uint8]  #: (h, w, 3) BGR
     contrast: NDArray[np.float32]  #: 0 paper, 1 ink
+    least: NDArray[np.float32]  #: the contrast that noise alone does not reach
+    size: float  #: of a digit, pixels; 0 without ink
     marks: NDArray[np.uint8]  #: 255 where there may be ink
     lines: tuple[Line, ...]  #: rulings and borders that were removed
     ink: NDArray[np.uint8]  #: 255 where there is ink
@@ -73,7 +76,9 @@ def find_text(page: Page, settings: ImagingSettings, layout: Layout) -> Tiles:
 def text_tiles_of(steps: TextSteps, page: Page, layout: Layout) -> Tiles:
     """Return what `find_text` does, from the steps of the page."""
     boxes = tuple(to_original(box, steps.work.shape, page) for box in steps.boxes)
-    return Tiles(page.id, boxes, steps.tiles, steps.notes, layout, steps.arrangements)
+    scale = original_scale(steps.work.shape, page)
+    faults = find_faults(steps.contrast, steps.least, steps.ink, steps.size, scale)
+    return Tiles(page.id, boxes, steps.tiles, steps.notes, layout, steps.arrangements, faults)
 
 
 def trace_text(pixels: NDArray[np.uint8], settings: ImagingSettings, layout: Layout) -> TextSteps:
@@ -116,7 +121,19 @@ def trace_text(pixels: NDArray[np.uint8], settings: ImagingSettings, layout: Lay
             arrangements.append(Arrangement(turns, tuple(text)))
     stacked = np.stack(tiles) if tiles else np.zeros((0, TILE, TILE), np.float32)
     notes = ("too_many_marks",) * (len(found) > _MOST_PARTS) + ("cut_off",) * any(any(p.edges) for p in writing)
-    return TextSteps(work, measured.ink, marks, lines, ink, tuple(boxes), stacked, tuple(arrangements), notes)
+    return TextSteps(
+        work,
+        measured.ink,
+        measured.least,
+        size,
+        marks,
+        lines,
+        ink,
+        tuple(boxes),
+        stacked,
+        tuple(arrangements),
+        notes,
+    )
 
 
 def _writing(parts: Sequence[Part], shape: tuple[int, ...]) -> tuple[list[Part], float]:

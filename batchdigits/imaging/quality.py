@@ -1,0 +1,51 @@
+"""What is wrong with a picture, in words that say how to take a better one."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_SMALLEST = 12  # pixels of the original: below it, digits that differ in a pen's stroke look the same
+_FAINTEST = 2.5  # times the contrast that the paper's noise does not reach
+_SOFTEST = 0.06  # of the digit's size, from paper to full ink: beyond it, loops close and gaps fill
+_SHARP = 4.0  # pixels at working size that an edge may take in any case
+
+
+def find_faults(
+    contrast: NDArray[np.float32], least: NDArray[np.float32], mask: NDArray[np.uint8], size: float, scale: float
+) -> tuple[str, ...]:
+    """Tell what makes some ink hard to read. The limits are where `benchmarks/robustness.py` shows readings to fail.
+
+    Parameters
+    ----------
+    contrast : (H, W) ndarray of float32
+        Ink contrast, 0 paper, up to 1 ink.
+    least : (H, W) ndarray of float32
+        The contrast that noise alone does not reach.
+    mask : (H, W) ndarray of uint8
+        0 paper, else the ink in question.
+    size : float
+        Of a digit: the longer side of its box, in pixels.
+    scale : float
+        The original's pixels per pixel here.
+
+    Returns
+    -------
+    tuple of str
+        Of ``too_small``, ``faint`` and ``blurred``, those that are so, the gravest first.
+    """
+    inside = mask > 0
+    if not inside.any():
+        return ()
+    level = float(np.percentile(contrast[inside], 75))
+    # an edge takes as many pixels as the contrast would at its steepest rise
+    across, down = (cv2.Sobel(contrast, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
+    rim = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    steepest = float(np.percentile(np.hypot(across, down)[rim], 90))
+    faults = {
+        "too_small": size * scale < _SMALLEST,
+        "faint": level < _FAINTEST * float(np.median(least[inside])),
+        "blurred": level > steepest * max(_SHARP, _SOFTEST * size),
+    }
+    return tuple(fault for fault, found in faults.items() if found)

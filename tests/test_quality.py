@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from batchdigits.imaging.pipeline import find_digit
+from batchdigits.imaging.settings import ImagingSettings
+from batchdigits.imaging.text import find_text
+from batchdigits.training.simulator import Pen, Scene, photograph, simulate_ink
+from batchdigits.types import Layout, Page, PageId
+
+SCENE = Scene(size=(240, 240), texture=0.0)
+
+
+def page_of(scene):
+    rng = np.random.default_rng(4)
+    ink, _ = simulate_ink(5, scene, rng, pen=Pen())
+    return Page(PageId("x"), photograph(ink, scene, rng))
+
+
+@pytest.mark.parametrize(
+    ("change", "faults"),
+    [
+        ({}, ()),
+        ({"digit_height": 0.04}, ("too_small",)),
+        ({"strength": 0.14}, ("faint",)),
+        ({"blur": 0.035}, ("blurred",)),
+        ({"noise": 0.04, "falloff": 0.5, "jpeg_quality": 40}, ()),
+    ],
+)
+def test_faults_of_a_picture_have_names(change, faults):
+    page = page_of(replace(SCENE, **change))
+    assert find_digit(page, ImagingSettings()).faults == faults
+    assert find_text(page, ImagingSettings(), Layout.NUMBER).faults == faults
+
+
+def test_a_digit_is_as_small_as_it_is_in_the_original():
+    small = page_of(replace(SCENE, size=(60, 60), digit_height=0.15))
+    assert "too_small" in find_digit(small, ImagingSettings()).faults
+    reduced = replace(small, scale=(4.0, 4.0))
+    assert "too_small" not in find_digit(reduced, ImagingSettings()).faults
+
+
+def test_a_blank_page_has_no_faults():
+    assert find_digit(Page(PageId("x"), np.full((60, 60, 3), 255, np.uint8)), ImagingSettings()).faults == ()
