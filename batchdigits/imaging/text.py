@@ -25,6 +25,7 @@ from batchdigits.imaging.quality import find_faults
 from batchdigits.imaging.rows import find_rows
 from batchdigits.imaging.segment import Part, find_parts, is_rim, is_stroke
 from batchdigits.imaging.settings import ImagingSettings
+from batchdigits.imaging.signs import without_end_signs
 from batchdigits.types import Arrangement, Box, Layout, Page, Span, TextLine, Tiles
 
 FINER = 2
@@ -110,7 +111,7 @@ def trace_text(pixels: NDArray[np.uint8], settings: ImagingSettings, layout: Lay
         ]
         text = []
         for row in _rows(pieces, size):
-            units = sheet.cut(row)
+            units = sheet.cut(without_end_signs(row, sheet.labels, size))
             spans = []
             for start, stop, box, prior in find_candidates(units, size):
                 spans.append(Span(start, stop, len(tiles), prior))
