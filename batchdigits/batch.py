@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,10 @@ from numpy.typing import NDArray
 from batchdigits.classifiers.runner import BATCH, Classifier, Scores, load_model
 from batchdigits.classifiers.store import DEFAULT_MODEL
 from batchdigits.errors import PageError
-from batchdigits.imaging.pipeline import find_digit
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.imaging.text import FINER, find_text
+from batchdigits.looking import Reread, first_size, look
 from batchdigits.reading import READERS, failed
-from batchdigits.sources.images import cut_region, picture_from_array, read_pages
+from batchdigits.sources.images import cut_region, picture_from_array, read_page, read_pages
 from batchdigits.sources.regions import Region, parse_regions
 from batchdigits.sources.walk import Source, find_sources
 from batchdigits.types import Layout, Page, PageId, Row, Tiles
@@ -63,21 +63,16 @@ def read_source(
         detail = f"Cannot be opened ({source.problem.replace('_', ' ')})."
         return _fail_everywhere(PageId(source.name), PageError(source.problem, detail), regions)
     # a region may be a small part of its page: only the whole page may be decoded at reduced size
-    reduce_to = None if regions else decode_size(settings, layout)
+    reduce_to = None if regions else first_size(settings, layout)
     results: list[Tiles | Failure] = []
     for page in read_pages(source.path, source.name, reduce_to=reduce_to):
         if not isinstance(page, Page):
             results += _fail_everywhere(*page, regions)
         elif not regions:
-            results.append(_image(page, settings, layout))
+            results.append(_image(page, settings, layout, partial(read_page, source.path, page.id)))
         else:
             results += [_read_region(page, region, settings, layout) for region in regions]
     return results
-
-
-def decode_size(settings: ImagingSettings, layout: Layout) -> int:
-    """Return the long side that a decoded page keeps at least, where its file can be decoded smaller."""
-    return settings.decode_size * (1 if layout is Layout.DIGIT else FINER)
 
 
 def _fail_everywhere(page: PageId, error: PageError, regions: Sequence[Region]) -> list[Tiles | Failure]:
@@ -93,10 +88,12 @@ def _read_region(page: Page, region: Region, settings: ImagingSettings, layout: 
         return Failure(page.id._replace(region=region.name), error)
 
 
-def _image(page: Page, settings: ImagingSettings, layout: Layout) -> Tiles | Failure:
+def _image(page: Page, settings: ImagingSettings, layout: Layout, reread: Reread | None = None) -> Tiles | Failure:
     """Find the digits; a page that defeats imaging costs its own row, never the run."""
     try:
-        return find_digit(page, settings) if layout is Layout.DIGIT else find_text(page, settings, layout)
+        return look(page, settings, layout, reread).tiles
+    except PageError as error:
+        return Failure(page.id, error)
     except Exception as error:  # whatever it is, a person learns of it from the row and the exit code
         return Failure(page.id, PageError("imaging_failed", f"Imaging failed: {type(error).__name__}: {error}"))
 

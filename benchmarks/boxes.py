@@ -17,12 +17,12 @@ import numpy as np
 
 from batchdigits import Classifier, Status, load_model
 from batchdigits.batch import rows_of
-from batchdigits.imaging.pipeline import find_digit
+from batchdigits.looking import look
 from batchdigits.training.augment import enlarge
 from batchdigits.training.datasets import load_npz
 from batchdigits.training.scenes import PrintedBox, random_scene
 from batchdigits.training.simulator import Ruling, photograph
-from batchdigits.types import Page, PageId
+from batchdigits.types import Layout, Page, PageId
 
 SEED = 12
 MARGIN = (0.08,) * 4
@@ -54,7 +54,13 @@ def measure(classifier: Classifier, data: Path, count: int) -> None:
             scene = replace(random_scene(rng, difficulty=0.3), size=(200, 200), rotation=float(rng.normal(0, 1)))
             scene = replace(scene, box=box, ruling=Ruling(), digit_height=HEIGHT, offset=(0.0, 0.0), edge=0.0)
             ink = enlarge(dataset.x_test[number])
-            found.append([find_digit(Page(PageId(str(number)), photograph(ink, scene, rng)), classifier.card.imaging)])
+            found.append(
+                [
+                    look(
+                        Page(PageId(str(number)), photograph(ink, scene, rng)), classifier.card.imaging, Layout.DIGIT
+                    ).tiles
+                ]
+            )
         rows = [row for (row,) in rows_of(found, classifier)]
         right = [row.prediction == str(dataset.y_test[number]) for row, number in zip(rows, chosen, strict=True)]
         ok = [good for row, good in zip(rows, right, strict=True) if row.status is Status.OK]

@@ -19,9 +19,9 @@ import numpy as np
 from batchdigits.batch import read_source, rows_of
 from batchdigits.classifiers.runner import Classifier, load_model
 from batchdigits.classifiers.store import MODEL_NAMES
-from batchdigits.imaging.pipeline import find_digit
+from batchdigits.looking import look
 from batchdigits.sources.walk import find_sources
-from batchdigits.types import Page, PageId, Status, Tiles
+from batchdigits.types import Layout, Page, PageId, Status, Tiles
 
 
 def read_folder(folder: Path, classifier: Classifier) -> Iterator[tuple[Tiles, str]]:
@@ -43,7 +43,7 @@ def read_arrays(path: Path, classifier: Classifier) -> Iterator[tuple[Tiles, str
         pictures, labels = archive[f"x{part}"], archive[f"y{part}"]
     for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
         pixels = np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
-        yield find_digit(Page(PageId(f"{number}"), pixels), classifier.card.imaging), str(label)
+        yield look(Page(PageId(f"{number}"), pixels), classifier.card.imaging, Layout.DIGIT).tiles, str(label)
 
 
 def main() -> None:

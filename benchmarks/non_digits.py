@@ -18,13 +18,13 @@ from PIL import Image, ImageDraw, ImageFont
 from batchdigits import Classifier, Status, load_model
 from batchdigits.batch import rows_of
 from batchdigits.classifiers.store import MODEL_NAMES
-from batchdigits.imaging.pipeline import find_digit
+from batchdigits.looking import look
 from batchdigits.training.datasets import load_npz
 from batchdigits.training.fields import Float
 from batchdigits.training.nondigits import KINDS, simulate_non_digit
 from batchdigits.training.scenes import random_scene
 from batchdigits.training.simulator import photograph
-from batchdigits.types import Page, PageId
+from batchdigits.types import Layout, Page, PageId
 
 SEED = 777_777  # training counts its seeds from 0
 DIFFICULTY = (0.0, 0.8)  # as the photos that models are calibrated on
@@ -130,7 +130,7 @@ def measure(classifiers: list[Classifier], count: int, data: Path | None) -> Non
     found = []
     for number, kind in enumerate(shown):
         picture = photo(str(kind), np.random.default_rng((SEED, number)), handwriting)
-        found.append([find_digit(Page(PageId(f"{number}"), picture), settings)])
+        found.append([look(Page(PageId(f"{number}"), picture), settings, Layout.DIGIT).tiles])
     columns = [
         np.array([row.status is not Status.OK for (row,) in rows_of(found, classifier)]) for classifier in classifiers
     ]

@@ -21,7 +21,7 @@ import numpy as np
 
 from batchdigits import Classifier, Status, load_model
 from batchdigits.batch import rows_of
-from batchdigits.imaging.pipeline import find_digit
+from batchdigits.looking import look
 from batchdigits.training.simulator import (
     Pen,
     PrintedBox,
@@ -32,7 +32,7 @@ from batchdigits.training.simulator import (
     photograph,
     random_pen,
 )
-from batchdigits.types import Page, PageId
+from batchdigits.types import Layout, Page, PageId
 
 SEED = 11
 COLUMNS = ("nuisance", "strength", "model", "photos", "right", "ok", "ok_right")
@@ -140,7 +140,8 @@ def measure(classifiers: Sequence[Classifier], count: int) -> list[tuple[str, fl
     for name, nuisance in NUISANCES.items():
         for strength in nuisance.strengths:
             found = [
-                [find_digit(photo(number, nuisance, strength), classifiers[0].card.imaging)] for number in range(count)
+                [look(photo(number, nuisance, strength), classifiers[0].card.imaging, Layout.DIGIT).tiles]
+                for number in range(count)
             ]
             for classifier in classifiers:
                 rows = [row for (row,) in rows_of(found, classifier)]

@@ -45,3 +45,9 @@ def test_a_digit_is_as_small_as_it_is_in_the_original():
 
 def test_a_blank_page_has_no_faults():
     assert find_digit(Page(PageId("x"), np.full((60, 60, 3), 255, np.uint8)), ImagingSettings()).faults == ()
+
+
+def test_what_nobody_can_read_is_for_a_person_to_photograph_again():
+    tiny, small = (page_of(replace(SCENE, digit_height=height / 240)) for height in (6, 10))
+    assert "too_small" in find_digit(tiny, ImagingSettings()).notes
+    assert find_digit(small, ImagingSettings()).notes == ()

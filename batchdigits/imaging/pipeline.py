@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work, sharpen_marks
 from batchdigits.imaging.lines import Line, find_lines, mend_strokes, remove_lines
 from batchdigits.imaging.normalise import RIM, TILE, make_tile, soft_ink
-from batchdigits.imaging.quality import find_faults
+from batchdigits.imaging.quality import find_faults, is_illegible
 from batchdigits.imaging.segment import Group, find_parts, group_parts, has_comparable
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.types import Box, Page, Tiles
@@ -171,11 +171,7 @@ def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
         One tile, or none for a page without ink: a normal answer, not an error. A second one shows what the digit is
         if the rulings that were removed are strokes of it.
     """
-    return tiles_of(trace(page.pixels, settings), page)
-
-
-def tiles_of(steps: Steps, page: Page) -> Tiles:
-    """Return what `find_digit` does, from the steps of the page."""
+    steps = trace(page.pixels, settings)
     if not steps.groups:
         return Tiles(page.id, (), np.zeros((0, TILE, TILE), np.float32))
     groups, tiles = [steps.groups[0]], [steps.tile]
@@ -185,14 +181,10 @@ def tiles_of(steps: Steps, page: Page) -> Tiles:
     boxes = tuple(to_original(group.box, steps.work.shape, page) for group in groups)
     around = window_around(groups[0].box)
     mask = (steps.digit[around] > _MOSTLY_INK).astype(np.uint8)
-    faults = find_faults(
-        steps.contrast[around],
-        steps.least[around],
-        mask,
-        max(groups[0].box.width, groups[0].box.height),
-        original_scale(steps.work.shape, page),
-    )
-    return Tiles(page.id, boxes, np.stack(tiles), steps.notes, faults=faults)
+    size, scale = max(groups[0].box.width, groups[0].box.height), original_scale(steps.work.shape, page)
+    faults = find_faults(steps.contrast[around], steps.least[around], mask, size, scale)
+    notes = steps.notes + ("too_small",) * is_illegible(size, scale)
+    return Tiles(page.id, boxes, np.stack(tiles), notes, faults=faults)
 
 
 def original_scale(work_shape: tuple[int, ...], page: Page) -> float:

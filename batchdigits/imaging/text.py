@@ -21,7 +21,7 @@ from batchdigits.imaging.lattice import Piece, box_around, find_candidates, find
 from batchdigits.imaging.lines import Line
 from batchdigits.imaging.normalise import TILE, make_tile
 from batchdigits.imaging.pipeline import clear_lines, cut_out, original_scale, to_original, window_around
-from batchdigits.imaging.quality import find_faults
+from batchdigits.imaging.quality import find_faults, is_illegible
 from batchdigits.imaging.rows import find_rows
 from batchdigits.imaging.segment import Part, find_parts, is_rim, is_stroke
 from batchdigits.imaging.settings import ImagingSettings
@@ -29,7 +29,7 @@ from batchdigits.imaging.signs import without_end_signs
 from batchdigits.types import Arrangement, Box, Layout, Page, Span, TextLine, Tiles
 
 FINER = 2
-"""The working size, as a multiple of that for one digit: digits are a small part of a page."""
+"""The usual working size, as a multiple of that for one digit: digits are a small part of a page."""
 
 _SMALLEST, _LARGEST = 0.12, 6.0  # of a digit's size: what is smaller is dirt, what is larger no writing
 _PALEST = 0.4  # of the usual ink
@@ -54,7 +54,7 @@ class TextSteps:
     notes: tuple[str, ...]
 
 
-def find_text(page: Page, settings: ImagingSettings, layout: Layout) -> Tiles:
+def find_text(page: Page, settings: ImagingSettings, layout: Layout, *, finer: int = FINER) -> Tiles:
     """Find all that might be a digit on a page.
 
     Parameters
@@ -65,34 +65,35 @@ def find_text(page: Page, settings: ImagingSettings, layout: Layout) -> Tiles:
         What the model was trained with.
     layout : Layout
         ``NUMBER`` or ``PAGE``. A page may lie on its side or upside down: all four arrangements are offered.
+    finer : int
+        The working size, as a multiple of that for one digit.
 
     Returns
     -------
     Tiles
         With arrangements, or without any for a page without ink.
     """
-    return text_tiles_of(trace_text(page.pixels, settings, layout), page, layout)
-
-
-def text_tiles_of(steps: TextSteps, page: Page, layout: Layout) -> Tiles:
-    """Return what `find_text` does, from the steps of the page."""
+    steps = trace_text(page.pixels, settings, layout, finer=finer)
     boxes = tuple(to_original(box, steps.work.shape, page) for box in steps.boxes)
     scale = original_scale(steps.work.shape, page)
     faults = find_faults(steps.contrast, steps.least, steps.ink, steps.size, scale)
-    return Tiles(page.id, boxes, steps.tiles, steps.notes, layout, steps.arrangements, faults)
+    notes = steps.notes + ("too_small",) * (bool(boxes) and is_illegible(steps.size, scale))
+    return Tiles(page.id, boxes, steps.tiles, notes, layout, steps.arrangements, faults)
 
 
-def trace_text(pixels: NDArray[np.uint8], settings: ImagingSettings, layout: Layout) -> TextSteps:
+def trace_text(
+    pixels: NDArray[np.uint8], settings: ImagingSettings, layout: Layout, *, finer: int = FINER
+) -> TextSteps:
     """Do what `find_text` does, and keep every step.
 
     Parameters
     ----------
     pixels : (H, W, 3) ndarray of uint8
         BGR.
-    settings, layout
+    settings, layout, finer
         See `find_text`.
     """
-    work = resize_to_work(pixels, settings, finer=FINER)
+    work = resize_to_work(pixels, settings, finer=finer)
     measured = measure_contrast(work, settings)
     marks = binarise(measured)
     lines, left, ink = clear_lines(measured.ink, marks, settings)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
 from PIL import ImageDraw, ImageFont
 
-from batchdigits.batch import decode_size, rows_of
+from batchdigits.batch import rows_of
 from batchdigits.classifiers.runner import Classifier
 from batchdigits.errors import NoInputError, PageError
-from batchdigits.imaging.pipeline import Steps, tiles_of, trace
-from batchdigits.imaging.text import text_tiles_of, trace_text
+from batchdigits.imaging.pipeline import Steps, trace
+from batchdigits.imaging.text import trace_text
+from batchdigits.looking import first_size, look
 from batchdigits.reading import READERS
 from batchdigits.report.drawing import (
     CAPTION,
@@ -32,9 +34,9 @@ from batchdigits.report.drawing import (
     start_canvas,
 )
 from batchdigits.report.text_inspection import draw_text_steps
-from batchdigits.sources.images import cut_region, read_pages
+from batchdigits.sources.images import cut_region, read_page
 from batchdigits.sources.regions import parse_region
-from batchdigits.types import Layout, Page, Row
+from batchdigits.types import Layout, Page, PageId, Row
 
 
 def inspect_image(
@@ -73,33 +75,29 @@ def inspect_image(
         If there is no such file or page, or it cannot be read.
     """
     settings = classifier.card.imaging
-    found = _find_page(path, page, None if region else decode_size(settings, layout))
+    found = _find_page(path, page, None if region else first_size(settings, layout))
     if region:
         try:
             found = cut_region(found, parse_region(region))
         except PageError as error:
             raise NoInputError(f"{path}: {error.detail}") from error
+    tiles, found, finer = look(found, settings, layout, partial(read_page, path, found.id))
     if layout is not Layout.DIGIT:
-        text_steps = trace_text(found.pixels, settings, layout)
-        tiles = text_tiles_of(text_steps, found, layout)
+        text_steps = trace_text(found.pixels, settings, layout, finer=finer)
         scores, card = classifier(tiles.pixels), classifier.card
         row = READERS[layout](tiles, scores, card.thresholds, card.label)
         return row, draw_text_steps(text_steps, tiles, scores, row, found, path.name)
-    steps = trace(found.pixels, settings)
-    (rows,) = rows_of([[tiles_of(steps, found)]], classifier)
-    return rows[0], draw_steps(steps, rows[0], path.name)
+    (rows,) = rows_of([[tiles]], classifier)
+    return rows[0], draw_steps(trace(found.pixels, settings), rows[0], path.name)
 
 
 def _find_page(path: Path, number: int, reduce_to: int | None) -> Page:
     if not path.is_file():
         raise NoInputError(f"{path} does not exist, or is no file.")
-    for page in read_pages(path, path.name, reduce_to=reduce_to):
-        if isinstance(page, Page):
-            if page.id.number == number:
-                return page
-        elif page[0].number == number:
-            raise NoInputError(f"{path}: {page[1].detail}")
-    raise NoInputError(f"{path} has no page {number}.")
+    try:
+        return read_page(path, PageId(path.name, number), reduce_to)
+    except PageError as error:
+        raise NoInputError(f"{path}: {error.detail}") from error
 
 
 def draw_steps(steps: Steps, row: Row, title: str) -> bytes:

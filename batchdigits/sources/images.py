@@ -63,6 +63,23 @@ def read_pages(path: Path, name: str, *, reduce_to: int | None = None) -> Iterat
         yield first, error
 
 
+def read_page(path: Path, page: PageId, reduce_to: int | None = None) -> Page:
+    """Read one page of an image file; see `read_pages`.
+
+    Raises
+    ------
+    PageError
+        If it cannot be read, or there is no such page.
+    """
+    for found in read_pages(path, page.file, reduce_to=reduce_to):
+        if isinstance(found, Page):
+            if found.id.number == page.number:
+                return found
+        elif found[0].number == page.number:
+            raise found[1]
+    raise PageError("unreadable", f"There is no page {page.number}.")
+
+
 class _ChainError(PageError):
     """A frame whose directory is damaged: nothing leads to those behind it."""
 

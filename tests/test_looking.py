@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from batchdigits.batch import read_source
+from batchdigits.imaging.pipeline import find_digit, trace
+from batchdigits.imaging.settings import ImagingSettings
+from batchdigits.looking import look
+from batchdigits.sources.walk import find_sources
+from batchdigits.training.simulator import Pen, draw_ink, draw_skeleton
+from batchdigits.types import Layout, Page, PageId
+
+SETTINGS = ImagingSettings()
+
+
+def write(sheet, digit, left, top, height):
+    ink = draw_ink(
+        draw_skeleton(digit, np.random.default_rng(3), wobble=0.5),
+        height=height,
+        pen=Pen(),
+        rng=np.random.default_rng(3),
+    )
+    place = sheet[top : top + ink.shape[0], left : left + ink.shape[1]]
+    place[:] = np.minimum(place, np.rint(245 - 200 * ink[..., None])).astype(np.uint8)
+    return ink
+
+
+def cosine(a, b):
+    return float(np.vdot(a, b) / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@pytest.fixture
+def large_page():
+    """A digit of 60 rows on a page of 12 megapixels, and what its tile should be."""
+    sheet = np.full((3000, 4000, 3), 245, np.uint8)
+    write(sheet, 8, 2100, 1300, 60)
+    alone = np.full((120, 120, 3), 245, np.uint8)
+    write(alone, 8, 40, 30, 60)
+    return sheet, trace(alone, SETTINGS).tile
+
+
+def test_a_small_digit_is_looked_at_again_at_full_resolution(large_page, tmp_path):
+    sheet, wanted = large_page
+    page = Page(PageId("x"), sheet)
+    assert cosine(find_digit(page, SETTINGS).pixels[0], wanted) < 0.94
+    tiles = look(page, SETTINGS, Layout.DIGIT).tiles
+    assert cosine(tiles.pixels[0], wanted) > 0.97
+    assert np.abs(np.subtract(tiles.boxes[0][:2], (2100, 1300))).max() <= 4
+    cv2.imwrite(str(tmp_path / "page.jpg"), sheet, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    ((from_file,),) = (read_source(source, SETTINGS) for source in find_sources([tmp_path]).sources)
+    assert cosine(from_file.pixels[0], wanted) > 0.95
+    assert np.abs(np.subtract(from_file.boxes[0], tiles.boxes[0])).max() <= 4
+
+
+def test_a_closer_look_forgets_no_second_digit(large_page):
+    sheet, _ = large_page
+    write(sheet, 5, 600, 400, 60)
+    assert look(Page(PageId("x"), sheet), SETTINGS, Layout.DIGIT).tiles.notes == ("several_digits",)
+
+
+def test_large_digits_are_looked_at_once():
+    sheet = np.full((200, 200, 3), 245, np.uint8)
+    write(sheet, 8, 60, 60, 80)
+    page = Page(PageId("x"), sheet)
+    assert look(page, SETTINGS, Layout.DIGIT).page is page
+    assert look(page, SETTINGS, Layout.PAGE).page is page
+
+
+def test_a_page_of_small_digits_is_looked_at_more_finely():
+    sheet = np.full((3000, 4000, 3), 245, np.uint8)
+    for number in range(24):
+        write(sheet, number % 10, 700 + 90 * (number % 8), 800 + 110 * (number // 8), 44)
+    found = look(Page(PageId("x"), sheet), SETTINGS, Layout.PAGE)
+    assert found.finer > 2
+    upright = found.tiles.arrangements[0]
+    assert [line.pieces for line in upright.lines] == [8, 8, 8]
