@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import cv2
+import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from batchdigits.batch import read_source
 from batchdigits.imaging.pipeline import find_digit, trace
@@ -10,6 +13,7 @@ from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.looking import look
 from batchdigits.sources.walk import find_sources
 from batchdigits.training.simulator import Pen, draw_ink, draw_skeleton
+from batchdigits.training.texts import simulate_text
 from batchdigits.types import Layout, Page, PageId
 
 SETTINGS = ImagingSettings()
@@ -76,3 +80,50 @@ def test_a_page_of_small_digits_is_looked_at_more_finely():
     assert found.finer > 2
     upright = found.tiles.arrangements[0]
     assert [line.pieces for line in upright.lines] == [8, 8, 8]
+
+
+def is_sound(tiles, pixels):
+    height, width = pixels.shape[:2]
+    inside = all(0 <= b.left < b.right <= width and 0 <= b.top < b.bottom <= height for b in tiles.boxes)
+    in_range = bool(((tiles.pixels >= 0) & (tiles.pixels <= 1 + 1e-6)).all())  # false for NaN
+    spans = [span for held in tiles.arrangements for line in held.lines for span in line.spans]
+    return inside and in_range and all(0 <= span.tile < len(tiles.boxes) for span in spans)
+
+
+@given(
+    hnp.arrays(
+        np.uint8,
+        st.tuples(st.integers(1, 60), st.integers(1, 150), st.just(3)),
+        elements=st.integers(0, 255),
+        fill=st.sampled_from([0, 128, 255]),
+    ),
+    st.sampled_from(Layout),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_picture_breaks_a_look(pixels, layout):
+    assert is_sound(look(Page(PageId("x"), pixels), SETTINGS, layout).tiles, pixels)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(Layout))
+@settings(max_examples=40, deadline=None)
+def test_no_damage_to_a_photo_breaks_a_look(seed, layout):
+    rng = np.random.default_rng(seed)
+    pixels = simulate_text("407 1", rng, difficulty=rng.uniform(0, 1))
+    for _ in range(rng.integers(1, 5)):
+        height, width = pixels.shape[:2]
+        top, left = int(rng.integers(height)), int(rng.integers(width))
+        part = pixels[top : top + int(rng.integers(1, height + 1)), left : left + int(rng.integers(1, width + 1))]
+        match rng.integers(6):
+            case 0:
+                part[:] = 255 - part
+            case 1:
+                part[:] = rng.integers(0, 256, 3)
+            case 2:
+                part[:] = rng.integers(0, 256, part.shape)
+            case 3:
+                pixels = part.copy()
+            case 4:
+                pixels = np.repeat(pixels, int(rng.integers(1, 3)), axis=int(rng.integers(2)))
+            case 5:
+                part[:: int(rng.integers(1, 4))] = 0
+    assert is_sound(look(Page(PageId("x"), pixels), SETTINGS, layout).tiles, pixels)
