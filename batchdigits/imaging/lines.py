@@ -291,7 +291,7 @@ def remove_lines(mask: Mask, lines: tuple[Line, ...]) -> Mask:
             crossed = runs.number[line.centre, np.arange(line.start, line.stop)]
             length = runs.length[crossed]
             thickness = float(np.median(length[line.hit]))
-            removed[crossed[line.hit & (length <= 1.6 * thickness + 2)]] = True
+            removed[crossed[line.hit & (length <= 1.5 * thickness + 1)]] = True
         view[removed[runs.number]] = 0
     return cleaned
 
