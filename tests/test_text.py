@@ -84,6 +84,20 @@ def test_touching_digits_are_offered_a_cut_between_them():
     assert any(45 <= cut <= 55 for cut in find_cuts(mask, 60))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_digit_that_a_pencil_left_in_many_parts_is_one_piece(turned):
+    sheet = np.full((200, 500), 245, np.uint8)
+    for left in (60, 200, 340):
+        for start in range(0, 360, 24):  # dashes of a ring, the gaps narrower than the stroke
+            cv2.ellipse(sheet, (left + 40, 100), (40, 60), 0, start, start + 17, 40, 8)
+    pixels = cv2.cvtColor(cv2.transpose(sheet) if turned else sheet, cv2.COLOR_GRAY2BGR)
+    layout = Layout.PAGE if turned else Layout.NUMBER
+    tiles = find_text(Page(PageId("x"), pixels), SETTINGS, layout)
+    (line,) = tiles.arrangements[1 if turned else 0].lines
+    assert line.pieces == 3
+    assert max(box.height for box in tiles.boxes) < 145
+
+
 def test_a_narrow_mark_is_not_cut():
     mask = np.zeros((60, 40), np.uint8)
     cv2.ellipse(mask, (20, 30), (17, 27), 0, 0, 360, 255, 5)

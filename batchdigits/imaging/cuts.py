@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_NARROWEST = 0.75  # of a digit's size: what is narrower holds no two digits
+NARROWEST = 0.75
+"""Of a digit's size: what is narrower holds no two digits."""
+
 _EDGE = 0.15  # of a digit's size: no cut nearer to an end
 _REACH = 0.1  # of a digit's size: a valley is the lowest place so far on both sides
 _DEPTH = 0.8  # of the hills on either side
@@ -32,7 +34,7 @@ def find_cuts(mask: NDArray[np.uint8], size: float) -> list[int]:
         Columns, left to right: each begins a new piece. Empty for a mark that is too narrow for two digits.
     """
     height, width = mask.shape
-    if width < _NARROWEST * size:
+    if width < NARROWEST * size:
         return []
     ink = mask > 0
     first, last = ink.argmax(axis=0), height - ink[::-1].argmax(axis=0)

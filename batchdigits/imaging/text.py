@@ -7,15 +7,16 @@ which candidates are the digits: recognition-based segmentation (Casey and Lecol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from batchdigits.imaging.cuts import find_cuts
+from batchdigits.imaging.cuts import NARROWEST, find_cuts
 from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work
 from batchdigits.imaging.lattice import Piece, box_around, find_candidates, find_stains
 from batchdigits.imaging.lines import Line
@@ -34,6 +35,9 @@ FINER = 2
 _SMALLEST, _LARGEST = 0.12, 6.0  # of a digit's size: what is smaller is dirt, what is larger no writing
 _PALEST = 0.4  # of the usual ink
 _MOST_PARTS = 500  # heaviest first: pages of handwritten digits have fewer, printed text and textures any number
+_COMPACT, _GROWTH = 2.5, 1.6  # a mark no longer for its breadth, or for its largest part, may be one digit,
+_HALF = 0.6  # unless its second part is longer than that share of it
+_ONE_DIGIT, _COMPLETE = 1.3, 0.7  # of a digit's size: no digit is larger, and none has two parts so large
 _BRIDGE = 0.5  # of a stroke's width, on both sides of a gap
 
 
@@ -100,16 +104,13 @@ def trace_text(
     labels, parts = find_parts(ink, measured.ink)
     found, size = _writing(parts, ink.shape)
     writing = found[:_MOST_PARTS]
-    marks_of = _join(writing, labels)
+    labels, whole, size = _assemble(writing, labels, size)
     boxes: list[Box] = []
     tiles: list[NDArray[np.float32]] = []
     arrangements = []
     for turns in range(4 if layout is Layout.PAGE else 1):
         sheet = _Sheet(np.rot90(measured.ink, turns), np.rot90(labels, turns), np.rot90(left, turns), size)
-        pieces = [
-            Piece(mark, part.label, _turned(part.box, turns, ink.shape))
-            for mark, part in zip(marks_of, writing, strict=True)
-        ]
+        pieces = [piece._replace(box=_turned(piece.box, turns, ink.shape)) for piece in whole]
         text = []
         for row in _rows(pieces, size):
             units = sheet.cut(without_end_signs(row, sheet.labels, size))
@@ -144,16 +145,75 @@ def _writing(parts: Sequence[Part], shape: tuple[int, ...]) -> tuple[list[Part],
     strokes = [part for part in inner if is_stroke(part)] or inner
     if not strokes:
         return [], 0.0
-    sizes = np.array([max(part.box.width, part.box.height) for part in strokes])
-    order = np.argsort(sizes, kind="stable")
-    mass = np.cumsum([strokes[number].mass for number in order])
-    size = float(sizes[order][np.searchsorted(mass, mass[-1] / 2)])
+    size = _usual_size([part.box for part in strokes], [part.mass for part in strokes])
     least = _PALEST * float(np.median([part.level for part in strokes]))
 
     def fits(part: Part) -> bool:
-        return _SMALLEST * size <= max(part.box.width, part.box.height) < _LARGEST * size and part.level > least
+        return _SMALLEST * size <= _longer(part.box) < _LARGEST * size and part.level > least
 
     return [part for part in inner if fits(part)], size
+
+
+def _usual_size(boxes: Sequence[Box], masses: Sequence[float]) -> float:
+    sizes = np.array([_longer(box) for box in boxes])
+    order = np.argsort(sizes, kind="stable")
+    mass = np.cumsum(np.array(masses)[order])
+    return float(sizes[order][np.searchsorted(mass, mass[-1] / 2)])
+
+
+def _assemble(
+    parts: Sequence[Part], labels: NDArray[np.int32], size: float
+) -> tuple[NDArray[np.int32], list[Piece], float]:
+    """Turn parts into pieces; what a broken pen left of one digit becomes one piece, with one label.
+
+    Returns the labels, the pieces, and the size of a digit, which parts of digits may have made too small.
+    """
+    by_mark: dict[int, list[Part]] = {}
+    for mark, part in zip(_join(parts, labels), parts, strict=True):
+        by_mark.setdefault(mark, []).append(part)
+
+    def compact(members: Sequence[Part]) -> bool:
+        box, *sizes = _around(members), *sorted(_longer(part.box) for part in members)
+        alone = len(sizes) == 1 or sizes[-2] <= _HALF * _longer(box)
+        return alone and _longer(box) <= min(_COMPACT * _shorter(box), _GROWTH * sizes[-1])
+
+    def one_digit(members: Sequence[Part]) -> bool:
+        box = _around(members)
+        complete = sum(_longer(part.box) > _COMPLETE * size for part in members)
+        return _shorter(box) <= NARROWEST * size and _longer(box) <= _ONE_DIGIT * size and complete < 2
+
+    if parts:
+        digits = _regroup(by_mark.values(), compact)
+        size = max(size, _usual_size([_around(group) for group in digits], [_mass(group) for group in digits]))
+    same = np.arange(int(labels.max(initial=0)) + 1, dtype=np.int32)
+    mark_of = {part.label: mark for mark, members in by_mark.items() for part in members}
+    pieces = []
+    for group in _regroup(by_mark.values(), one_digit):
+        label = group[0].label
+        same[[part.label for part in group]] = label
+        pieces.append(Piece(mark_of[label], label, _around(group)))
+    return same[labels], pieces, size
+
+
+def _regroup(marks: Iterable[list[Part]], whole: Callable[[Sequence[Part]], bool]) -> list[list[Part]]:
+    """Keep together the parts of those marks for which `whole` holds, and set the others apart."""
+    return [group for mark in marks for group in ([mark] if whole(mark) else [[part] for part in mark])]
+
+
+def _around(parts: Sequence[Part]) -> Box:
+    return reduce(Box.union, (part.box for part in parts))
+
+
+def _mass(parts: Sequence[Part]) -> float:
+    return sum(part.mass for part in parts)
+
+
+def _longer(box: Box) -> int:
+    return max(box.width, box.height)
+
+
+def _shorter(box: Box) -> int:
+    return min(box.width, box.height)
 
 
 def _turned(box: Box, turns: int, shape: tuple[int, ...]) -> Box:
