@@ -82,7 +82,20 @@ def test_public_names_exist_and_are_described():
 def test_reason_codes_are_documented():
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "batchdigits").rglob("*.py"))
     reasons = set(re.findall(r'PageError\("(\w+)"', code)) | set(re.findall(r'reason = "(\w+)"', code))
-    reasons |= {"no_ink", "several_digits", "cut_off", "too_many_marks", "truncated", "unreadable_folder"}
+    reasons |= {
+        "too_small",
+        "faint",
+        "blurred",
+        "several_lines",
+        "low_confidence",
+        "not_a_digit",
+        "no_ink",
+        "several_digits",
+        "cut_off",
+        "too_many_marks",
+        "truncated",
+        "unreadable_folder",
+    }
     assert len(reasons) > 8
     for reason in reasons:
         assert f"`{reason}`" in README, reason
