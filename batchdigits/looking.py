@@ -15,7 +15,8 @@ from batchdigits.sources.images import crop_page
 from batchdigits.types import Box, Layout, Page, Tiles
 
 _SMALL = 32  # pixels at working size: a smaller digit loses strokes there
-_AROUND = 1.5  # of the digit's size: the paper that a closer look takes along on every side
+_PART = 4  # of the digit's size: the part of the page that a closer look takes
+_WORTHWHILE = 1.5  # how much larger it must show the digit
 _FINEST = 6  # times the working size for one digit: what a page of digits may take
 
 Reread = Callable[[int | None], Page]
@@ -65,9 +66,11 @@ def _look_for_digit(page: Page, settings: ImagingSettings, reread: Reread | None
         return first
     box = first.tiles.boxes[0]
     size = max(box.width, box.height)
-    if size * _working_scale(page, settings, 1) >= _SMALL:
+    original = _original_size(page)
+    seen, closer_by = _enlargement(original, settings), _enlargement(min(original, _PART * size), settings)
+    if size * seen >= _SMALL or closer_by < _WORTHWHILE * seen:
         return first
-    part = _part_around(_whole(page, reread), box, round(_AROUND * size))
+    part = _part_around(_whole(page, reread), box, round((_PART - 1) / 2 * size))
     closer = find_digit(part, settings)
     if not closer.boxes:
         return first
@@ -81,9 +84,9 @@ def _look_for_text(page: Page, settings: ImagingSettings, layout: Layout, reread
     if not first.tiles.boxes:
         return first
     size = float(np.median([max(box.width, box.height) for box in first.tiles.boxes]))
-    wanted = FINER * _SMALL / (size * _working_scale(page, settings, FINER))
+    original = _original_size(page)
+    wanted = FINER * _SMALL / (size * min(1.0, FINER * settings.work_size / original))
     finer = min(_FINEST, int(np.ceil(wanted)))
-    original = max(page.pixels.shape[0] * page.scale[1], page.pixels.shape[1] * page.scale[0])
     if finer <= FINER or original <= FINER * settings.work_size:
         return first
     again = page
@@ -92,10 +95,14 @@ def _look_for_text(page: Page, settings: ImagingSettings, layout: Layout, reread
     return Look(find_text(again, settings, layout, finer=finer), again, finer)
 
 
-def _working_scale(page: Page, settings: ImagingSettings, finer: int) -> float:
-    """Return how many pixels at working size make one of the original's; 1 if there are no more to be had."""
-    original = max(page.pixels.shape[0] * page.scale[1], page.pixels.shape[1] * page.scale[0])
-    return float(min(1.0, finer * settings.work_size / original))
+def _original_size(page: Page) -> float:
+    """Return the long side of a page in the original's pixels."""
+    return float(max(page.pixels.shape[0] * page.scale[1], page.pixels.shape[1] * page.scale[0]))
+
+
+def _enlargement(long_side: float, settings: ImagingSettings) -> float:
+    """Return how many pixels at working size make one of a picture."""
+    return min(max(long_side, settings.min_work_size), settings.work_size) / long_side
 
 
 def _whole(page: Page, reread: Reread | None) -> Page:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SMALLEST = 12  # pixels of the original: below it, digits that differ in a pen's stroke look alike
-_ILLEGIBLE = 7.5  # likewise: below it, nobody can tell them, whatever a model says
+_ILLEGIBLE = 5.5  # likewise: below it, nobody can tell them, whatever a model says
 _FAINTEST = 2.5  # times the contrast that the paper's noise does not reach
 _SOFTEST = 0.06  # of the digit's size, from paper to full ink: beyond it, loops close and gaps fill
 _SHARP = 4.0  # pixels at working size that an edge may take in any case
