@@ -48,6 +48,11 @@ def test_a_blank_page_has_no_faults():
 
 
 def test_what_nobody_can_read_is_for_a_person_to_photograph_again():
-    tiny, small = (page_of(replace(SCENE, digit_height=height / 240)) for height in (6, 10))
-    assert "too_small" in find_digit(tiny, ImagingSettings()).notes
-    assert find_digit(small, ImagingSettings()).notes == ()
+    def bar(rows):
+        pixels = np.full((120, 120, 3), 250, np.uint8)
+        pixels[50 : 50 + rows, 50:52] = 20
+        return Page(PageId("x"), pixels)
+
+    for find in (find_digit, lambda page, settings: find_text(page, settings, Layout.NUMBER)):
+        assert find(bar(5), ImagingSettings()).notes == ("too_small",)
+        assert find(bar(9), ImagingSettings()).notes == ()
