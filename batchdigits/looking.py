@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from batchdigits.errors import PageError
 from batchdigits.imaging.pipeline import find_digit
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.text import FINER, find_text
@@ -17,10 +18,11 @@ from batchdigits.types import Box, Layout, Page, Tiles
 _SMALL = 32  # pixels at working size: a smaller digit loses strokes there
 _PART = 4  # of the digit's size: the part of the page that a closer look takes
 _WORTHWHILE = 1.5  # how much larger it must show the digit
+_SAME = 0.3  # of two boxes: what they share, if they are of the same digit
 _FINEST = 6  # times the working size for one digit: what a page of digits may take
 
 Reread = Callable[[int | None], Page]
-"""Decode the same page again, its long side at least so many pixels; None for all there are."""
+"""Decode the same page again, its long side at least so many pixels, None for all there are; or raise PageError."""
 
 
 class Look(NamedTuple):
@@ -68,15 +70,16 @@ def _look_for_digit(page: Page, settings: ImagingSettings, reread: Reread | None
     size = max(box.width, box.height)
     original = _original_size(page)
     seen, closer_by = _enlargement(original, settings), _enlargement(min(original, _PART * size), settings)
-    if size * seen >= _SMALL or closer_by < _WORTHWHILE * seen:
-        return first
-    part = _part_around(_whole(page, reread), box, round((_PART - 1) / 2 * size))
-    closer = find_digit(part, settings)
-    if not closer.boxes:
-        return first
-    # what else there is on the page, only the first look has seen
-    notes = tuple(dict.fromkeys(first.tiles.notes + closer.notes))
-    return Look(replace(closer, notes=notes), part, 1)
+    if size * seen < _SMALL and closer_by >= _WORTHWHILE * seen:
+        whole = _read_again(page, None, reread)
+        part = _part_around(whole, box, round((_PART - 1) / 2 * size))
+        closer = find_digit(part, settings)
+        if closer.boxes and _overlap(closer.boxes[0], box) > _SAME:
+            # what else is on the page only the first look has seen; how the digit lies, the closer one sees better
+            notes = [note for note in first.tiles.notes if note == "several_digits"]
+            notes += [note for note in closer.notes if note != "several_digits"]
+            return Look(replace(closer, notes=tuple(notes)), part, 1)
+    return first
 
 
 def _look_for_text(page: Page, settings: ImagingSettings, layout: Layout, reread: Reread | None) -> Look:
@@ -84,15 +87,36 @@ def _look_for_text(page: Page, settings: ImagingSettings, layout: Layout, reread
     if not first.tiles.boxes:
         return first
     size = float(np.median([max(box.width, box.height) for box in first.tiles.boxes]))
-    original = _original_size(page)
-    wanted = FINER * _SMALL / (size * min(1.0, FINER * settings.work_size / original))
-    finer = min(_FINEST, int(np.ceil(wanted)))
-    if finer <= FINER or original <= FINER * settings.work_size:
+    seen = min(_original_size(page), FINER * settings.work_size)
+    finer = min(_FINEST, int(np.ceil(FINER * _SMALL / (size * seen / _original_size(page)))))
+    if min(_original_size(page), finer * settings.work_size) < _WORTHWHILE * seen:
         return first
-    again = page
-    if reread and page.scale != (1.0, 1.0) and max(page.pixels.shape) < finer * settings.work_size:
-        again = reread(finer * settings.work_size)
-    return Look(find_text(again, settings, layout, finer=finer), again, finer)
+    again = _read_again(page, finer * settings.work_size, reread)
+    closer = Look(find_text(again, settings, layout, finer=finer), again, finer)
+    # noise that a coarser look had averaged away may take digits apart
+    return closer if 0 < _pieces(closer.tiles) <= 2 * _pieces(first.tiles) else first
+
+
+def _pieces(tiles: Tiles) -> int:
+    return sum(line.pieces for held in tiles.arrangements for line in held.lines)
+
+
+def _read_again(page: Page, size: int | None, reread: Reread | None) -> Page:
+    """Decode a page with its long side at least so many pixels; the page itself if there are no more to be had."""
+    if not reread or page.scale == (1.0, 1.0) or (size and max(page.pixels.shape) >= size):
+        return page
+    try:
+        return reread(size)
+    except PageError:  # too large for the memory, perhaps; what was seen already is worth more than nothing
+        return page
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Return the area that two boxes share, of that which they cover together."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    shared = max(0, width) * max(0, height)
+    return shared / (one.width * one.height + other.width * other.height - shared)
 
 
 def _original_size(page: Page) -> float:
@@ -103,10 +127,6 @@ def _original_size(page: Page) -> float:
 def _enlargement(long_side: float, settings: ImagingSettings) -> float:
     """Return how many pixels at working size make one of a picture."""
     return min(max(long_side, settings.min_work_size), settings.work_size) / long_side
-
-
-def _whole(page: Page, reread: Reread | None) -> Page:
-    return reread(None) if reread and page.scale != (1.0, 1.0) else page
 
 
 def _part_around(page: Page, box: Box, margin: int) -> Page:

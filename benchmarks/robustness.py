@@ -41,9 +41,8 @@ _PLOTS = 5  # beside each other
 Change = Callable[[Scene, Pen, float], tuple[Scene, Pen]]
 
 
-def _scene(**names: str) -> Change:
-    """Return what sets one field of the scene, the name of the nuisance being of no matter."""
-    (field,) = names.values()
+def _scene(field: str) -> Change:
+    """Return what sets one field of the scene."""
     return lambda scene, pen, value: (replace(scene, **{field: value}), pen)
 
 
@@ -66,7 +65,7 @@ NUISANCES: Mapping[str, Nuisance] = {
         (240, 120, 60, 40, 28, 20, 16, 12),
         lambda s, p, v: (replace(s, size=(int(v), int(v)), digit_height=0.7), p),
     ),
-    "faint ink": Nuisance("strength", (1, 0.6, 0.4, 0.3, 0.22, 0.16, 0.12, 0.08), _scene(f="strength")),
+    "faint ink": Nuisance("strength", (1, 0.6, 0.4, 0.3, 0.22, 0.16, 0.12, 0.08), _scene("strength")),
     "thin pen": Nuisance(
         "of the digit's height",
         (0.06, 0.03, 0.02, 0.014, 0.01, 0.007),
@@ -82,8 +81,8 @@ NUISANCES: Mapping[str, Nuisance] = {
         (0, 0.3, 0.6, 0.8, 1.0, 1.2),
         lambda s, p, v: (s, replace(p, grain=v)),
     ),
-    "blur": Nuisance("of the picture's side", (0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04), _scene(f="blur")),
-    "noise": Nuisance("standard deviation", (0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3), _scene(f="noise")),
+    "blur": Nuisance("of the picture's side", (0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04), _scene("blur")),
+    "noise": Nuisance("standard deviation", (0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3), _scene("noise")),
     "JPEG": Nuisance("quality", (90, 40, 20, 10, 6, 3, 1), lambda s, p, v: (replace(s, jpeg_quality=int(v)), p)),
     "hard shadow": Nuisance(
         "light lost",
@@ -95,10 +94,10 @@ NUISANCES: Mapping[str, Nuisance] = {
         (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
         lambda s, p, v: (replace(s, shadow=v, shadow_softness=0.3), p),
     ),
-    "falling light": Nuisance("light lost", (0, 0.3, 0.5, 0.7, 0.8, 0.9), _scene(f="falloff")),
-    "dark picture": Nuisance("exposure", (1, 0.5, 0.3, 0.2, 0.12, 0.08, 0.05), _scene(f="exposure")),
-    "rotation": Nuisance("degrees", (0, 5, 10, 15, 20, 25, 30, 40), _scene(f="rotation")),
-    "rough paper": Nuisance("standard deviation", (0, 0.02, 0.04, 0.06, 0.09, 0.12, 0.16), _scene(f="texture")),
+    "falling light": Nuisance("light lost", (0, 0.3, 0.5, 0.7, 0.8, 0.9), _scene("falloff")),
+    "dark picture": Nuisance("exposure", (1, 0.5, 0.3, 0.2, 0.12, 0.08, 0.05), _scene("exposure")),
+    "rotation": Nuisance("degrees", (0, 5, 10, 15, 20, 25, 30, 40), _scene("rotation")),
+    "rough paper": Nuisance("standard deviation", (0, 0.02, 0.04, 0.06, 0.09, 0.12, 0.16), _scene("texture")),
     "specks": Nuisance("number", (0, 5, 10, 20, 40, 80), lambda s, p, v: (replace(s, specks=int(v)), p)),
     "ruled paper": Nuisance(
         "darkness",

@@ -30,6 +30,8 @@ def read_folder(folder: Path, layout: str, classifier: Classifier) -> tuple[list
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
         labels = {row["file"]: row["label"] for row in csv.DictReader(file)}
     rows = [row for row in classify(folder, model=classifier, layout=layout) if row.page.file in labels]
+    if missing := labels.keys() - {row.page.file for row in rows}:
+        raise SystemExit(f"{folder} lacks {', '.join(sorted(missing))}")
     return rows, [labels[row.page.file] for row in rows]
 
 

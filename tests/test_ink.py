@@ -119,6 +119,21 @@ def test_ink_over_half_of_the_picture_is_no_noise():
     assert noise_level(page, paper(90, 90)) < 12
 
 
+def test_white_bars_beside_noisy_paper_hide_no_noise():
+    noise = np.random.default_rng(2).normal(0, 8, (120, 160, 1))
+    page = np.clip(paper(120, 160, (180, 180, 180)) + noise, 0, 255).astype(np.uint8)
+    ground = paper(120, 160, (180, 180, 180))
+    page[:, :50] = ground[:, :50] = 255
+    assert noise_level(page, ground) == pytest.approx(8, rel=0.15)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_edge_of_a_shadow_is_no_ink_on_either_side(mirrored):
+    light = np.clip((330 - np.arange(640)) / 4 + 0.5, 0, 1) * 0.5 + 0.5
+    page = np.repeat(np.repeat((230 * light).astype(np.uint8)[None, :, None], 480, axis=0), 3, axis=2)
+    assert not marks_of(np.ascontiguousarray(page[:, ::-1]) if mirrored else page).any()
+
+
 def test_each_mark_is_cut_at_a_share_of_its_own_darkness():
     contrast = np.zeros((5, 9), np.float32)
     contrast[2, 1:4] = (0.3, 1.0, 0.3)  # bold, with a soft rim

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchdigits.batch import read_source
+from batchdigits.errors import PageError
 from batchdigits.imaging.pipeline import find_digit, trace
 from batchdigits.imaging.settings import ImagingSettings
+from batchdigits.imaging.text import FINER, find_text
 from batchdigits.looking import look
 from batchdigits.sources.walk import find_sources
 from batchdigits.training.simulator import Pen, draw_ink, draw_skeleton
@@ -68,7 +70,48 @@ def test_large_digits_are_looked_at_once():
     write(sheet, 8, 60, 60, 80)
     page = Page(PageId("x"), sheet)
     assert look(page, SETTINGS, Layout.DIGIT).page is page
-    assert look(page, SETTINGS, Layout.PAGE).page is page
+    assert look(page, SETTINGS, Layout.PAGE).finer == FINER
+
+
+def test_a_closer_look_keeps_to_the_digit_that_was_found(large_page):
+    sheet, wanted = large_page
+    cv2.circle(sheet, (2202, 1330), 50, (60, 60, 60), -1)  # the hole of a punch: no stroke, until a part is cut off
+    tiles = look(Page(PageId("x"), sheet), SETTINGS, Layout.DIGIT).tiles
+    assert np.abs(np.subtract(tiles.boxes[0], (2100, 1300, 2132, 1363))).max() <= 8
+
+
+def test_a_digit_that_only_seemed_to_touch_the_edge_is_not_cut_off():
+    sheet = np.full((3000, 4000, 3), 245, np.uint8)
+    write(sheet, 8, 3, 1300, 60)
+    page = Page(PageId("x"), sheet)
+    assert find_digit(page, SETTINGS).notes == ("cut_off",)
+    assert look(page, SETTINGS, Layout.DIGIT).tiles.notes == ()
+
+
+def test_what_was_seen_is_kept_where_a_page_cannot_be_decoded_again(large_page):
+    sheet, _ = large_page
+    page = Page(PageId("x"), cv2.resize(sheet, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), scale=(4.0, 4.0))
+
+    def reread(size):
+        raise PageError("too_large", "no memory")
+
+    assert look(page, SETTINGS, Layout.DIGIT, reread).tiles.boxes
+    assert look(page, SETTINGS, Layout.PAGE, reread).tiles.boxes
+
+
+@pytest.mark.parametrize(("noise", "ink"), [(14, 60), (26, 60)])
+def test_a_finer_look_at_a_noisy_page_loses_nothing(noise, ink):
+    sheet = np.full((3000, 4000, 3), 245, np.uint8)
+    for number in range(8):
+        write(sheet, number, 700 + 100 * number, 800, 50)
+    rng = np.random.default_rng(0)
+    grey = 220 - (245 - sheet[..., :1].astype(np.float32)) * ink / 200 + rng.normal(0, noise, (3000, 4000, 1))
+    page = Page(PageId("x"), np.repeat(np.clip(grey, 0, 255), 3, axis=2).astype(np.uint8))
+    (coarse, *_), (found, *_) = (
+        tiles.arrangements
+        for tiles in (find_text(page, SETTINGS, Layout.NUMBER), look(page, SETTINGS, Layout.NUMBER).tiles)
+    )
+    assert 0 < sum(line.pieces for line in found.lines) <= 2 * sum(line.pieces for line in coarse.lines)
 
 
 def test_a_page_of_small_digits_is_looked_at_more_finely():

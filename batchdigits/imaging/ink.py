@@ -191,19 +191,19 @@ def _is_negative(pixels: Image) -> bool:
     )
 
 
-def _without_strokes(pixels: Image, operation: int, *, at_most: int) -> Image:
-    """Return the picture without what is dark (closing) or light (opening) and no wider than a pen draws.
+def _without_strokes(pixels: Image) -> Image:
+    """Return the picture without what is dark and no wider than a pen draws: a morphological closing.
 
     Unlike a median it follows the edge of a shadow however it bends, and leaves no crescents there; and it takes the
-    outermost of the noise for paper, so it only serves as a bound.
+    lightest of the noise for paper, so it only serves as a bound.
     """
     height, width = pixels.shape[:2]
-    factor = min(1.0, at_most / max(height, width))
+    factor = min(1.0, 320 / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    side = max(3, round(min(size) * _WIDEST_STROKE))
+    side = max(3, round(min(size) * _WIDEST_STROKE)) | 1  # even, it would shift the picture
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    smooth = cv2.morphologyEx(small, operation, np.ones((side, side), np.uint8))
-    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    return np.asarray(cv2.resize(closed, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
 def noise_level(pixels: Image, background: Image) -> float:
@@ -211,9 +211,15 @@ def noise_level(pixels: Image, background: Image) -> float:
 
     A digit cut out tightly may cover half the picture, and half of all deviations are then its own; the quarter that
     deviates least is paper even so. It tells less exactly, and only sets a limit.
+
+    Paper too bright for the camera shows no noise; where it is not all of the paper, the rest tells.
     """
     # a ninth of the pixels tells the noise as well
-    difference = _mean_of_channels(background[::3, ::3]) - _mean_of_channels(pixels[::3, ::3])
+    paper = _mean_of_channels(background[::3, ::3])
+    difference = paper - _mean_of_channels(pixels[::3, ::3])
+    exposed = (paper > 1) & (paper < 254)
+    if not exposed.all() and exposed.mean() > 0.25:
+        difference = difference[exposed]
     usual = 1.4826 * _median(np.abs(difference - _median(difference)))
     size = np.abs(difference).ravel()
     quarter = np.partition(size, size.size // 4)[size.size // 4]
@@ -279,7 +285,7 @@ def measure_contrast(pixels: Image, settings: ImagingSettings) -> Contrast:
     light_on_dark = _is_negative(pixels)
     if light_on_dark:
         pixels = 255 - pixels
-    shaded = _not_ink(_without_strokes(pixels, cv2.MORPH_CLOSE, at_most=320), _DARKEST_AREA)
+    shaded = _not_ink(_without_strokes(pixels), _DARKEST_AREA)
     rough = np.minimum(_not_ink(estimate_background(pixels, window=0.55, at_most=160), _DEEPEST_SHADOW), shaded)
     limit = least_contrast(rough, noise_level(pixels, rough), settings)
     marks = (ink_contrast(pixels, rough) > limit).astype(np.uint8)

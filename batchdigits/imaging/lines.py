@@ -244,8 +244,8 @@ def find_lines(mask: Mask, known: tuple[Line, ...] = ()) -> tuple[Line, ...]:
     Returns
     -------
     tuple of Line
-        New lines that are at least 0.3 of the picture long, within ten degrees of its axes, and anchored at both ends.
-        Empty for a mask without any: a normal answer.
+        New lines that are at least 0.3 of the picture long, within ten degrees of its axes, and anchored at both ends,
+        and no more crooked than the lines beside them. Empty for a mask without any: a normal answer.
     """
     if min(mask.shape) < 16:
         return ()
@@ -269,9 +269,9 @@ def find_lines(mask: Mask, known: tuple[Line, ...] = ()) -> tuple[Line, ...]:
 def remove_lines(mask: Mask, lines: tuple[Line, ...]) -> Mask:
     """Remove lines, keeping each stroke that crosses one.
 
-    Where a run of ink across the line is no longer than the line is thick, it is line and nothing else; where it is
-    longer, a stroke passes there and the whole run stays. The mask may show the lines thicker than the one they were
-    found in, as a lower threshold does.
+    Where a run of ink across the line is hardly longer than the line is thick, it is line and nothing else; where it
+    is half as long again, a stroke passes there and the whole run stays. The mask may show the lines thicker than the
+    one they were found in, as a lower threshold does.
 
     Returns
     -------

@@ -17,6 +17,7 @@ from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.types import Box, Page, Tiles
 
 _MOSTLY_INK = 0.5  # of a stroke's darkness
+_TIGHT = 0.8  # of the picture's sides: a digit that was cut out along its strokes takes as much
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,11 +98,17 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
 
 
 def _completes(more: Found, less: Found) -> bool:
-    """Tell whether one digit is the other with strokes added; a box around a digit is not, if they do not touch."""
+    """Tell whether one digit is the other with strokes added, so that it fills the picture.
+
+    A box around a digit is not the same digit, if they do not touch; and where a digit stands on a ruling of a larger
+    picture, the two fill it in one direction only.
+    """
     if not less.groups or more.groups[0].box == less.groups[0].box:
         return False
+    box, (height, width) = more.groups[0].box, more.ink.shape
     ink = less.digit > _MOSTLY_INK
-    return float(np.mean(more.digit[ink] > _MOSTLY_INK)) > 0.9
+    fills = box.width > _TIGHT * width and box.height > _TIGHT * height
+    return fills and float(np.mean(more.digit[ink] > _MOSTLY_INK)) > 0.9
 
 
 def _find(

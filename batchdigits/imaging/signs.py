@@ -11,7 +11,7 @@ from batchdigits.imaging.lattice import Piece
 
 _LONG, _LOW, _FLAT = 0.2, 0.25, 0.4  # of a dash: width and height of a digit's size, height of its width
 _STRAIGHT = 0.1  # of a slash: its spread across, of that along it
-_SLANT = 0.22  # of a slash: across for each down, some 12 degrees
+_SLANT = 0.4  # of a slash: across for each down, some 22 degrees; a 1 seldom leans so far
 
 
 def without_end_signs(row: Sequence[Piece], labels: NDArray[np.int32], size: float) -> list[Piece]:

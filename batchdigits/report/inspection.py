@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -88,7 +89,11 @@ def inspect_image(
         row = READERS[layout](tiles, scores, card.thresholds, card.label)
         return row, draw_text_steps(text_steps, tiles, scores, row, found, path.name)
     (rows,) = rows_of([[tiles]], classifier)
-    return rows[0], draw_steps(trace(found.pixels, settings), rows[0], path.name)
+    steps = trace(found.pixels, settings)
+    if steps.with_lines and rows[0].digits and rows[0].digits[0].box != tiles.boxes[0]:
+        shown = steps.with_lines
+        steps = replace(steps, lines=(), ink=shown.ink, groups=shown.groups, digit=shown.digit, tile=shown.tile)
+    return rows[0], draw_steps(steps, rows[0], path.name)
 
 
 def _find_page(path: Path, number: int, reduce_to: int | None) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +16,12 @@ from batchdigits.errors import DataError, PageError
 from batchdigits.imaging.normalise import make_tile
 from batchdigits.imaging.pipeline import trace
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.sources.images import read_pages
+from batchdigits.looking import first_size, look
+from batchdigits.sources.images import read_page, read_pages
 from batchdigits.sources.walk import Source, display_name, find_sources
 from batchdigits.training.parallel import run_chunks
 from batchdigits.training.progress import silent
-from batchdigits.types import Page, PageId
+from batchdigits.types import Layout, Page, PageId
 
 _DIGITS = "0123456789"
 _NAMED = 5  # so many left out are named; the others are counted
@@ -171,26 +173,27 @@ def _read_chunk(sources: Sequence[Source], settings: ImagingSettings) -> list[_E
 
 
 def _read_source(source: Source, settings: ImagingSettings) -> list[_Example | _LeftOut]:
-    """Read one file, decoded as `classify` would: a page each."""
+    """Read one file, looked at as `classify` would: a page each."""
     if source.problem:
         return [_LeftOut(source.name, f"Cannot be opened ({source.problem.replace('_', ' ')}).")]
-    pages = read_pages(source.path, source.name, reduce_to=settings.decode_size)
-    return [_read_page(page, _label(source), settings) for page in pages]
+    pages = read_pages(source.path, source.name, reduce_to=first_size(settings, Layout.DIGIT))
+    return [_read_page(page, source, settings) for page in pages]
 
 
-def _read_page(page: Page | tuple[PageId, PageError], label: int, settings: ImagingSettings) -> _Example | _LeftOut:
+def _read_page(page: Page | tuple[PageId, PageError], source: Source, settings: ImagingSettings) -> _Example | _LeftOut:
     if not isinstance(page, Page):
         return _LeftOut(_title(page[0]), page[1].detail)
     try:
-        steps = trace(page.pixels, settings)
+        tiles, part, _ = look(page, settings, Layout.DIGIT, partial(read_page, source.path, page.id))
+        steps = trace(part.pixels, settings)
     except Exception as error:  # one picture that defeats imaging must not cost all others
         return _LeftOut(_title(page.id), f"Imaging failed: {type(error).__name__}: {error}")
     if not steps.groups:
         return _LeftOut(_title(page.id), "No ink was found.")
-    if "several_digits" in steps.notes:
+    if "several_digits" in tiles.notes:
         return _LeftOut(_title(page.id), "It seems to show several digits.")
     upright_as_written = make_tile(steps.digit, replace(settings, max_slant=0.0))
-    return _Example(label, np.rint(upright_as_written * 255).astype(np.uint8), steps.tile)
+    return _Example(_label(source), np.rint(upright_as_written * 255).astype(np.uint8), steps.tile)
 
 
 def _title(page: PageId) -> str:
