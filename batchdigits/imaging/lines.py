@@ -6,7 +6,7 @@ strokes of a digit end free. That needs no size of box or pitch of paper, and le
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.uint8]
 
+_ALIKE = 2.0  # times as dark: so much one line of a form may be darker than another that it ends at
 _CROOKED = 0.06  # by how much a line's slope may differ from its neighbours': three to four degrees
 
 
@@ -26,6 +27,7 @@ class Line:
     centre: NDArray[np.int64]  #: (L,) position across the axis, for `start`, `start` + 1, ...
     hit: NDArray[np.bool_]  #: (L,) where a thin run of ink was found
     thickness: float  #: pixels, the median of the runs
+    level: float = 1.0  #: how dark it is, the median of the ink contrast along it
 
     @property
     def stop(self) -> int:
@@ -203,6 +205,7 @@ def _anchored(line: Line, others: list[Line], shape: tuple[int, int]) -> bool:
         for other in others:
             # the other line's own axis is this line's across; a pen's stroke may end at a ruling, but is seldom so thin
             alike = abs(other.thickness - line.thickness) <= 2 + 0.5 * min(other.thickness, line.thickness)
+            alike &= max(other.level, line.level) <= _ALIKE * min(other.level, line.level)
             reaches = other.start - margin <= across <= other.stop - 1 + margin
             if other.vertical != line.vertical and alike and reaches:
                 at = min(max(across - other.start, 0), len(other.centre) - 1)
@@ -214,6 +217,12 @@ def _anchored(line: Line, others: list[Line], shape: tuple[int, int]) -> bool:
     ends = end_is_anchored(line.start, first) + end_is_anchored(line.stop - 1, last)
     hugs = max(first, last) < 0.15 * breadth or min(first, last) > 0.85 * breadth
     return ends == 2 or (ends == 1 and hugs and len(line.centre) >= 0.6 * extent)
+
+
+def _level(line: Line, contrast: NDArray[np.float32]) -> float:
+    along = (line.start + np.arange(len(line.centre)))[line.hit]
+    across = line.centre[line.hit]
+    return float(np.median(contrast[along, across] if line.vertical else contrast[across, along]))
 
 
 def _crookedness(line: Line, others: list[Line]) -> float:
@@ -231,7 +240,9 @@ def _crookedness(line: Line, others: list[Line]) -> float:
     return abs(line.slope - ((1 - share) * before.slope + share * after.slope))
 
 
-def find_lines(mask: Mask, known: tuple[Line, ...] = ()) -> tuple[Line, ...]:
+def find_lines(
+    mask: Mask, known: tuple[Line, ...] = (), contrast: NDArray[np.float32] | None = None
+) -> tuple[Line, ...]:
     """Find rulings and printed borders.
 
     Parameters
@@ -240,6 +251,8 @@ def find_lines(mask: Mask, known: tuple[Line, ...] = ()) -> tuple[Line, ...]:
         0 paper, 255 marks.
     known : tuple of Line
         Lines found before, no longer in the mask, which others may still end at.
+    contrast : (H, W) ndarray of float32, optional
+        Ink contrast: no line ends at one that is much paler or darker.
 
     Returns
     -------
@@ -253,6 +266,8 @@ def find_lines(mask: Mask, known: tuple[Line, ...] = ()) -> tuple[Line, ...]:
     if not lines and not known and not _near_edge(mask):
         return ()  # nothing that a vertical line could end at
     lines += _find_horizontal(np.ascontiguousarray(mask.T), vertical=True)
+    if contrast is not None:
+        lines = [replace(line, level=_level(line, contrast)) for line in lines]
     shape = mask.shape[0], mask.shape[1]
     while True:
         every = [*lines, *known]

@@ -155,7 +155,8 @@ def clear_lines(
     ink = sharpen_marks(contrast, marks, settings)
     every = ink
     for _ in range(3):
-        found = find_lines(ink, lines)
+        # pale rulings fall to pieces where bold digits on them set the threshold
+        found = find_lines(ink, lines, contrast) or find_lines(marks, lines, contrast)
         if not found:
             break
         lines += found
