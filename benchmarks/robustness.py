@@ -1,6 +1,6 @@
 """At what strength of each nuisance a model breaks: simulated photos, clean but for one thing that grows.
 
-python benchmarks/robustness.py [--model cnn ...] [--models-dir DIR] [--count 100] [--output benchmarks/robustness]
+python benchmarks/robustness.py [--model cnn ...] [--models-dir DIR] [--count 50] [--output benchmarks/robustness]
 
 The same digits, hands and pens at every strength. OUTPUT.csv takes the figures, OUTPUT.png the plot; both are kept in
 the repository, so that a change shows what it won and lost.
@@ -180,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append")
     parser.add_argument("--models-dir", type=Path)
-    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
     arguments = parser.parse_args()
     cv2.setNumThreads(1)

@@ -17,10 +17,10 @@ from batchdigits.sources.walk import find_sources
 from batchdigits.training.datasets import load_npz
 from batchdigits.training.tiles import tile_pictures
 
-# What the shipped models must not fall below; the aims for cnn and ensemble are 0.9965 and 0.9970, and one wrong photo.
-LEAST = {"knn": 0.989, "rf": 0.984, "logreg": 0.989, "svm": 0.993, "ann": 0.992, "cnn": 0.9955, "ensemble": 0.9955}
+# What the shipped models must not fall below; the aims for cnn and ensemble are 0.9965 (of three seeds) and 0.9970.
+LEAST = {"knn": 0.989, "rf": 0.984, "logreg": 0.989, "svm": 0.993, "ann": 0.992, "cnn": 0.996, "ensemble": 0.9965}
 MOST_WRONG = {
-    "singles_photo": {"cnn": 2, "ensemble": 2},
+    "singles_photo": {"cnn": 1, "ensemble": 1},
     "drawn": {"cnn": 1, "ensemble": 1},
     "cells": {"cnn": 2, "ensemble": 2},
 }

@@ -24,6 +24,7 @@ Map = NDArray[np.float32]
 _DARK = 12.0  # grey levels: keeps the ratio calm where paper itself is nearly black
 _WIDEST_STROKE = 0.35  # of the picture's short side
 _DEEPEST_SHADOW = 0.38  # of the paper's brightness: shadow seldom takes more, a marker always does
+_NOISIEST = 12.0  # grey levels: what deviates more may be no paper
 _DARKEST_AREA = 0.2  # the same for what is wider than any pen
 
 
@@ -209,21 +210,22 @@ def _without_strokes(pixels: Image) -> Image:
 def noise_level(pixels: Image, background: Image) -> float:
     """Return the paper's noise in grey levels: a robust standard deviation, unmoved by the ink.
 
-    A digit cut out tightly may cover half the picture, and half of all deviations are then its own; the quarter that
-    deviates least is paper even so. It tells less exactly, and only sets a limit.
-
-    Paper too bright for the camera shows no noise; where it is not all of the paper, the rest tells.
+    Paper too bright for the camera shows no noise; where it is not all of the paper, the rest tells. A digit cut out
+    tightly may cover half the picture, so that half of all deviations are its own: then the quarter that deviates least
+    is paper even so. It tells less exactly, and only sets a limit.
     """
     # a ninth of the pixels tells the noise as well
     paper = _mean_of_channels(background[::3, ::3])
     difference = paper - _mean_of_channels(pixels[::3, ::3])
     exposed = (paper > 1) & (paper < 254)
-    if not exposed.all() and exposed.mean() > 0.25:
-        difference = difference[exposed]
-    usual = 1.4826 * _median(np.abs(difference - _median(difference)))
+    partly = not exposed.all() and exposed.mean() > 0.25
+    seen = difference[exposed] if partly else difference
+    noise = float(1.4826 * _median(np.abs(seen - _median(seen))))
+    if noise < _NOISIEST:
+        return noise
     size = np.abs(difference).ravel()
-    quarter = np.partition(size, size.size // 4)[size.size // 4]
-    return float(min(usual, 2 * 3.1383 * quarter))
+    quarter = float(np.partition(size, size.size // 4)[size.size // 4])
+    return min(noise, 2 * 3.1383 * quarter)
 
 
 def _median(values: Map) -> np.float32:

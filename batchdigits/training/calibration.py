@@ -74,7 +74,7 @@ def choose_thresholds(
     others: NDArray[np.float64],
     *,
     risk: float = 1 / 200,
-    fooled: float = 0.02,
+    fooled: float = 0.015,
     spare: float = 0.01,
 ) -> Thresholds:
     """Choose from which confidence on a reading is ``ok``.
