@@ -116,3 +116,27 @@ def test_without_lines_nothing_is_mended():
     mask = blank()
     cv2.circle(mask, (100, 100), 30, 255, 3)
     assert mend_strokes(mask, mask, ()) is mask
+
+
+@pytest.mark.parametrize("lean", [-14, 14])
+def test_a_stroke_from_top_to_bottom_of_a_box_is_no_side_of_it(lean):
+    mask = blank()
+    cv2.rectangle(mask, (50, 50), (150, 150), 255, 3)
+    cv2.line(mask, (100 - lean // 2, 50), (100 + lean // 2, 150), 255, 3)
+    lines = find_lines(mask)
+    assert sorted(line.vertical for line in lines) == [False, False, True, True]
+    assert all(abs(line.middle - 100) > 40 for line in lines)
+
+
+@pytest.mark.parametrize(("darkness", "uprights"), [(0.25, 1), (0.9, 0)])
+def test_a_line_ends_only_at_one_about_as_dark(darkness, uprights):
+    mask = blank()
+    for row in (40, 100, 160):
+        mask[row : row + 3] = 255
+    contrast = np.where(mask > 0, np.float32(0.2), np.float32(0))
+    mask[40:163, 99:102] = 255
+    contrast[mask > 0] = np.maximum(contrast[mask > 0], np.float32(0.2))
+    contrast[40:163, 99:102] = darkness
+    lines = find_lines(mask, (), contrast)
+    assert sum(line.vertical for line in lines) == uprights
+    assert sum(not line.vertical for line in lines) == 3

@@ -98,6 +98,15 @@ def test_a_digit_that_a_pencil_left_in_many_parts_is_one_piece(turned):
     assert max(box.height for box in tiles.boxes) < 145
 
 
+def test_bold_digits_stand_alone_on_pale_squared_paper():
+    pixels = np.full((200, 700, 3), 245, np.uint8)
+    pixels[20::45], pixels[:, 10::45] = 215, 215
+    for left in (80, 230, 380, 530):
+        cv2.ellipse(pixels, (left + 40, 100), (38, 62), 0, 0, 360, (50, 40, 30), 9)
+    (held,) = find_text(Page(PageId("x"), pixels), SETTINGS, Layout.NUMBER).arrangements
+    assert [line.pieces for line in held.lines] == [4]
+
+
 def test_a_narrow_mark_is_not_cut():
     mask = np.zeros((60, 40), np.uint8)
     cv2.ellipse(mask, (20, 30), (17, 27), 0, 0, 360, 255, 5)
