@@ -98,11 +98,13 @@ def test_a_digit_that_a_pencil_left_in_many_parts_is_one_piece(turned):
     assert max(box.height for box in tiles.boxes) < 145
 
 
-def test_bold_digits_stand_alone_on_pale_squared_paper():
+def test_digits_stand_alone_on_squared_paper_that_their_threshold_breaks_up():
     pixels = np.full((200, 700, 3), 245, np.uint8)
-    pixels[20::45], pixels[:, 10::45] = 215, 215
+    pixels[20::45], pixels[:, 10::45] = 150, 150
     for left in (80, 230, 380, 530):
         cv2.ellipse(pixels, (left + 40, 100), (38, 62), 0, 0, 360, (50, 40, 30), 9)
+    noise = np.random.default_rng(0).normal(0, 8, (200, 700, 1))
+    pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
     (held,) = find_text(Page(PageId("x"), pixels), SETTINGS, Layout.NUMBER).arrangements
     assert [line.pieces for line in held.lines] == [4]
 
