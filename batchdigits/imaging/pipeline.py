@@ -17,6 +17,7 @@ from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.types import Box, Page, Tiles
 
 _MOSTLY_INK = 0.5  # of a stroke's darkness
+_PALE = 0.6  # of the ink's darkness: a darker line would not fall to pieces
 _TIGHT = 0.8  # of the picture's sides: a digit that was cut out along its strokes takes as much
 
 
@@ -155,8 +156,7 @@ def clear_lines(
     ink = sharpen_marks(contrast, marks, settings)
     every = ink
     for _ in range(3):
-        # pale rulings fall to pieces where bold digits on them set the threshold
-        found = find_lines(ink, lines, contrast) or find_lines(marks, lines, contrast)
+        found = find_lines(ink, lines, contrast) or _find_pale(contrast, marks, ink, lines)
         if not found:
             break
         lines += found
@@ -193,6 +193,16 @@ def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
     faults = find_faults(steps.contrast[around], steps.least[around], mask, size, scale)
     notes = steps.notes + ("too_small",) * is_illegible(size, scale)
     return Tiles(page.id, boxes, np.stack(tiles), notes, faults=faults)
+
+
+def _find_pale(
+    contrast: NDArray[np.float32], marks: NDArray[np.uint8], ink: NDArray[np.uint8], known: tuple[Line, ...]
+) -> tuple[Line, ...]:
+    """Find rulings that fall to pieces in the ink, where bold digits on them set the threshold."""
+    if not ink.any():
+        return ()
+    bold = float(np.percentile(contrast[ink > 0], 75))
+    return tuple(line for line in find_lines(marks, known, contrast) if line.level < _PALE * bold)
 
 
 def original_scale(work_shape: tuple[int, ...], page: Page) -> float:
