@@ -1,6 +1,6 @@
 """At what strength of each nuisance a model breaks: simulated photos, clean but for one thing that grows.
 
-python benchmarks/robustness.py [--model cnn ...] [--models-dir DIR] [--count 50] [--output benchmarks/robustness]
+python benchmarks/robustness.py [--model NAME ...] [--models-dir DIR] [--count 50] [--output benchmarks/robustness]
 
 The same digits, hands and pens at every strength. OUTPUT.csv takes the figures, OUTPUT.png the plot; both are kept in
 the repository, so that a change shows what it won and lost.
@@ -21,6 +21,7 @@ import numpy as np
 
 from batchdigits import Classifier, Status, load_model
 from batchdigits.batch import rows_of
+from batchdigits.classifiers.store import DEFAULT_MODEL, MODEL_NAMES
 from batchdigits.looking import look
 from batchdigits.training.simulator import (
     Pen,
@@ -153,7 +154,7 @@ def measure(classifiers: Sequence[Classifier], count: int) -> list[tuple[str, fl
 
 
 def draw(figures: Sequence[tuple[str, float, str, int, int, int, int]], path: Path) -> None:
-    """Plot for each nuisance the share that is right and, dashed, the share marked ok."""
+    """Plot for each nuisance the share that is right and, dashed, the share that the first model marks ok."""
     down = -(-len(NUISANCES) // _PLOTS)
     figure, axes = plt.subplots(down, _PLOTS, figsize=(3.2 * _PLOTS, 2.7 * down), sharey=True, layout="constrained")
     models = list(dict.fromkeys(row[2] for row in figures))
@@ -161,8 +162,10 @@ def draw(figures: Sequence[tuple[str, float, str, int, int, int, int]], path: Pa
         for number, model in enumerate(models):
             rows = [row for row in figures if row[0] == name and row[2] == model]
             place = range(len(rows))  # strengths are set apart evenly: what counts is where a model breaks
-            axis.plot(place, [100 * row[4] / row[3] for row in rows], color=f"C{number}", marker="o", ms=3, label=model)
-            axis.plot(place, [100 * row[5] / row[3] for row in rows], color=f"C{number}", ls="--", lw=0.9)
+            shares = [100 * row[4] / row[3] for row in rows]
+            axis.plot(place, shares, color=f"C{number}", marker="o", ms=3, lw=2 if number == 0 else 1, label=model)
+            if number == 0:
+                axis.plot(place, [100 * row[5] / row[3] for row in rows], color="black", ls="--", lw=0.9)
         axis.set_title(name, fontsize=10)
         axis.set_xlabel(nuisance.unit, fontsize=8)
         axis.set_xticks(range(len(nuisance.strengths)), [f"{value:g}" for value in nuisance.strengths], fontsize=7)
@@ -171,7 +174,7 @@ def draw(figures: Sequence[tuple[str, float, str, int, int, int, int]], path: Pa
         axis.axis("off")
     for axis in axes[:, 0]:
         axis.set_ylabel("%: right, dashed: ok", fontsize=8)
-    axes[0, 0].legend(fontsize=8, loc="lower left")
+    axes[0, 0].legend(fontsize=7, loc="lower left")
     figure.savefig(path, dpi=80)
 
 
@@ -184,7 +187,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    models = [load_model(name, arguments.models_dir) for name in arguments.model or ("cnn", "knn")]
+    names = arguments.model or sorted(MODEL_NAMES, key=lambda name: name != DEFAULT_MODEL)
+    models = [load_model(name, arguments.models_dir) for name in names]
     figures = measure(models, arguments.count)
     with arguments.output.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
