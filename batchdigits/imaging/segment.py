@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.types import Box
 
+_FLAT = 0.25  # height of a flat mark, of its width
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
@@ -141,6 +143,11 @@ def _true_gap(part: Part, members: list[Part], labels: NDArray[np.int32]) -> flo
     return float(far[window == part.label].min())
 
 
+def _is_flat(box: Box) -> bool:
+    """Tell a dash or an underline from a digit."""
+    return box.height <= _FLAT * box.width
+
+
 def _belongs(part: Part, members: list[Part], box: Box, labels: NDArray[np.int32], settings: ImagingSettings) -> bool:
     """Tell whether a part is of the same digit as the members, whose box is given."""
     seed, size = members[0], _size(box)
@@ -148,6 +155,8 @@ def _belongs(part: Part, members: list[Part], box: Box, labels: NDArray[np.int32
     gap = _gap(box, part.box)
     if gap > settings.join_gap * size or part_size > 1.5 * size:
         return False
+    if _is_flat(part.box) and part.box.top >= box.bottom and part.box.width >= 0.8 * box.width:
+        return False  # an underline; the bar of a 5 lies above
     if part.level < 0.35 * seed.level or part.thickness > 3 * seed.thickness:
         return False
     if part_size < 0.2 * size:  # a crumb of a stroke lies by the stroke; a dot of the paper lies anywhere
@@ -207,4 +216,4 @@ def has_comparable(groups: Sequence[Group]) -> bool:
         return False
     first, second = groups[0], groups[1]
     size, mass = _size(second.box) / _size(first.box), second.mass / first.mass
-    return (size >= 0.55 and mass >= 0.4) or (size >= 0.75 and mass >= 0.15)
+    return not _is_flat(second.box) and ((size >= 0.55 and mass >= 0.4) or (size >= 0.75 and mass >= 0.15))
