@@ -177,7 +177,7 @@ def test_a_thin_pale_digit_beside_a_bold_one_counts_as_a_second():
     assert trace(pixels, SETTINGS).notes == ("several_digits",)
 
 
-@pytest.mark.parametrize("gap", [8, 25])
+@pytest.mark.parametrize("gap", [14, 30])
 @pytest.mark.parametrize("digit", [1, 2, 7, 8])
 def test_an_underline_is_no_part_of_the_digit_and_no_second_one(digit, gap):
     pixels = np.full((300, 300, 3), 245, np.uint8)
