@@ -92,8 +92,6 @@ def _image(page: Page, settings: ImagingSettings, layout: Layout, reread: Reread
     """Find the digits; a page that defeats imaging costs its own row, never the run."""
     try:
         return look(page, settings, layout, reread).tiles
-    except PageError as error:
-        return Failure(page.id, error)
     except Exception as error:  # whatever it is, a person learns of it from the row and the exit code
         return Failure(page.id, PageError("imaging_failed", f"Imaging failed: {type(error).__name__}: {error}"))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from batchdigits.errors import PageError
-from batchdigits.imaging.pipeline import find_digit
+from batchdigits.imaging.pipeline import Steps, tiles_of, trace
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.imaging.text import FINER, find_text
+from batchdigits.imaging.text import FINER, TextSteps, text_tiles_of, trace_text
 from batchdigits.sources.images import crop_page
 from batchdigits.types import Box, Layout, Page, Tiles
 
@@ -25,12 +25,16 @@ Reread = Callable[[int | None], Page]
 """Decode the same page again, its long side at least so many pixels, None for all there are; or raise PageError."""
 
 
-class Look(NamedTuple):
+S = TypeVar("S", Steps, TextSteps)
+
+
+class Look(NamedTuple, Generic[S]):
     """What was found, and where."""
 
     tiles: Tiles
     page: Page  #: what was looked at: the page, or the part of it around a small digit
     finer: int  #: the working size, as a multiple of that for one digit
+    steps: S  #: how it was found
 
 
 def first_size(settings: ImagingSettings, layout: Layout) -> int:
@@ -38,7 +42,9 @@ def first_size(settings: ImagingSettings, layout: Layout) -> int:
     return settings.decode_size * (1 if layout is Layout.DIGIT else FINER)
 
 
-def look(page: Page, settings: ImagingSettings, layout: Layout, reread: Reread | None = None) -> Look:
+def look(
+    page: Page, settings: ImagingSettings, layout: Layout, reread: Reread | None = None
+) -> Look[Steps] | Look[TextSteps]:
     """Find the digits of a page.
 
     Parameters
@@ -58,43 +64,53 @@ def look(page: Page, settings: ImagingSettings, layout: Layout, reread: Reread |
         Its tiles' boxes are in the upright original's pixels, whichever part was looked at.
     """
     if layout is Layout.DIGIT:
-        return _look_for_digit(page, settings, reread)
-    return _look_for_text(page, settings, layout, reread)
+        return look_for_digit(page, settings, reread)
+    return look_for_text(page, settings, layout, reread)
 
 
-def _look_for_digit(page: Page, settings: ImagingSettings, reread: Reread | None) -> Look:
-    first = Look(find_digit(page, settings), page, 1)
+def look_for_digit(page: Page, settings: ImagingSettings, reread: Reread | None = None) -> Look[Steps]:
+    """Find the one digit of a page: `look` for one layout."""
+    steps = trace(page.pixels, settings)
+    first = Look(tiles_of(steps, page), page, 1, steps)
     if not first.tiles.boxes:
         return first
     box = first.tiles.boxes[0]
-    size = max(box.width, box.height)
+    size = box.longer
     original = _original_size(page)
     seen, closer_by = _enlargement(original, settings), _enlargement(min(original, _PART * size), settings)
     if size * seen < _SMALL and closer_by >= _WORTHWHILE * seen:
         whole = _read_again(page, None, reread)
         part = _part_around(whole, box, round((_PART - 1) / 2 * size))
-        closer = find_digit(part, settings)
+        steps = trace(part.pixels, settings)
+        closer = tiles_of(steps, part)
         if closer.boxes and _overlap(closer.boxes[0], box) > _SAME:
             # what else is on the page only the first look has seen; how the digit lies, the closer one sees better
             notes = [note for note in first.tiles.notes if note == "several_digits"]
             notes += [note for note in closer.notes if note != "several_digits"]
-            return Look(replace(closer, notes=tuple(notes)), part, 1)
+            return Look(replace(closer, notes=tuple(notes)), part, 1, steps)
     return first
 
 
-def _look_for_text(page: Page, settings: ImagingSettings, layout: Layout, reread: Reread | None) -> Look:
-    first = Look(find_text(page, settings, layout), page, FINER)
+def look_for_text(
+    page: Page, settings: ImagingSettings, layout: Layout, reread: Reread | None = None
+) -> Look[TextSteps]:
+    """Find the digits of one line or of a whole page: `look` for the other layouts."""
+    first = _look_at_text(page, settings, layout, FINER)
     if not first.tiles.boxes:
         return first
-    size = float(np.median([max(box.width, box.height) for box in first.tiles.boxes]))
+    size = float(np.median([box.longer for box in first.tiles.boxes]))
     seen = min(_original_size(page), FINER * settings.work_size)
     finer = min(_FINEST, int(np.ceil(FINER * _SMALL / (size * seen / _original_size(page)))))
     if min(_original_size(page), finer * settings.work_size) < _WORTHWHILE * seen:
         return first
-    again = _read_again(page, finer * settings.work_size, reread)
-    closer = Look(find_text(again, settings, layout, finer=finer), again, finer)
+    closer = _look_at_text(_read_again(page, finer * settings.work_size, reread), settings, layout, finer)
     # noise that a coarser look had averaged away may take digits apart
     return closer if 0 < _pieces(closer.tiles) <= 2 * _pieces(first.tiles) else first
+
+
+def _look_at_text(page: Page, settings: ImagingSettings, layout: Layout, finer: int) -> Look[TextSteps]:
+    steps = trace_text(page.pixels, settings, layout, finer=finer)
+    return Look(text_tiles_of(steps, page, layout), page, finer, steps)
 
 
 def _pieces(tiles: Tiles) -> int:

@@ -29,6 +29,16 @@ class Box(NamedTuple):
         """Pixels from top to bottom."""
         return self.bottom - self.top
 
+    @property
+    def longer(self) -> int:
+        """Pixels of the longer side."""
+        return max(self.width, self.height)
+
+    @property
+    def shorter(self) -> int:
+        """Pixels of the shorter side."""
+        return min(self.width, self.height)
+
     def union(self, other: Box) -> Box:
         """Return the smallest box that holds both."""
         return Box(

@@ -23,6 +23,7 @@ from batchdigits import Classifier, Status, load_model
 from batchdigits.batch import rows_of
 from batchdigits.classifiers.store import DEFAULT_MODEL, MODEL_NAMES
 from batchdigits.looking import look
+from batchdigits.training.scenes import RulingKind
 from batchdigits.training.simulator import (
     Pen,
     PrintedBox,
@@ -45,6 +46,16 @@ Change = Callable[[Scene, Pen, float], tuple[Scene, Pen]]
 def _scene(field: str) -> Change:
     """Return what sets one field of the scene."""
     return lambda scene, pen, value: (replace(scene, **{field: value}), pen)
+
+
+def _pen(field: str) -> Change:
+    """Return what sets one field of the pen."""
+    return lambda scene, pen, value: (scene, replace(pen, **{field: value}))
+
+
+def _ruling(kind: RulingKind) -> Change:
+    """Return what rules the paper, the lines as dark as asked for."""
+    return lambda scene, pen, value: (replace(scene, ruling=Ruling(kind, colour=(round(255 * (1 - value)),) * 3)), pen)
 
 
 class Nuisance(NamedTuple):
@@ -70,17 +81,17 @@ NUISANCES: Mapping[str, Nuisance] = {
     "thin pen": Nuisance(
         "of the digit's height",
         (0.06, 0.03, 0.02, 0.014, 0.01, 0.007),
-        lambda s, p, v: (s, replace(p, width=v)),
+        _pen("width"),
     ),
     "thick pen": Nuisance(
         "of the digit's height",
         (0.06, 0.1, 0.14, 0.18, 0.22, 0.26),
-        lambda s, p, v: (s, replace(p, width=v)),
+        _pen("width"),
     ),
     "broken strokes": Nuisance(
         "grain of the pen",
         (0, 0.3, 0.6, 0.8, 1.0, 1.2),
-        lambda s, p, v: (s, replace(p, grain=v)),
+        _pen("grain"),
     ),
     "blur": Nuisance("of the picture's side", (0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04), _scene("blur")),
     "noise": Nuisance("standard deviation", (0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3), _scene("noise")),
@@ -103,12 +114,12 @@ NUISANCES: Mapping[str, Nuisance] = {
     "ruled paper": Nuisance(
         "darkness",
         (0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9),
-        lambda s, p, v: (replace(s, ruling=Ruling("ruled", colour=(round(255 * (1 - v)),) * 3)), p),
+        _ruling("ruled"),
     ),
     "squared paper": Nuisance(
         "darkness",
         (0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9),
-        lambda s, p, v: (replace(s, ruling=Ruling("squared", colour=(round(255 * (1 - v)),) * 3)), p),
+        _ruling("squared"),
     ),
     "thick box": Nuisance(
         "thickness, of the side",

@@ -24,8 +24,8 @@ Map = NDArray[np.float32]
 _DARK = 12.0  # grey levels: keeps the ratio calm where paper itself is nearly black
 _WIDEST_STROKE = 0.35  # of the picture's short side
 _DEEPEST_SHADOW = 0.38  # of the paper's brightness: shadow seldom takes more, a marker always does
-_NOISIEST = 12.0  # grey levels: what deviates more may be no paper
 _DARKEST_AREA = 0.2  # the same for what is wider than any pen
+_NOISIEST = 12.0  # grey levels: what deviates more may be no paper
 
 
 _THIRDS = np.full((1, 3), 1 / 3, np.float32)
@@ -102,6 +102,14 @@ def resize_to_work(pixels: Image, settings: ImagingSettings, *, finer: int = 1) 
     return np.asarray(resized, dtype=np.uint8)
 
 
+def _scale_down(pixels: Image, at_most: int) -> Image:
+    """Return a copy with at most this long side: light changes slowly."""
+    height, width = pixels.shape[:2]
+    factor = min(1.0, at_most / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
 def estimate_background(pixels: Image, window: float, at_most: int, *, mirror: bool = False) -> Image:
     """Estimate the paper without the ink: the median of a window wider than any stroke.
 
@@ -127,10 +135,8 @@ def estimate_background(pixels: Image, window: float, at_most: int, *, mirror: b
     A median keeps the straight edge of a hard shadow, which a mean or a polynomial would smear into a false stroke.
     """
     height, width = pixels.shape[:2]
-    factor = min(1.0, at_most / max(height, width))
-    small_size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    small = cv2.resize(pixels, small_size, interpolation=cv2.INTER_AREA)
-    side = min(max(3, round(max(small_size) * window)) | 1, 255)
+    small = _scale_down(pixels, at_most)
+    side = min(max(3, round(max(small.shape[:2]) * window)) | 1, 255)
     pad = side // 2 if mirror else 0
     padded = np.asarray(cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_REFLECT), dtype=np.uint8)
     median = _wide_median(padded, side)[pad : pad + small.shape[0], pad : pad + small.shape[1]]
@@ -199,10 +205,8 @@ def _without_strokes(pixels: Image) -> Image:
     lightest of the noise for paper, so it only serves as a bound.
     """
     height, width = pixels.shape[:2]
-    factor = min(1.0, 320 / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    side = max(3, round(min(size) * _WIDEST_STROKE)) | 1  # even, it would shift the picture
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    small = _scale_down(pixels, 320)
+    side = max(3, round(min(small.shape[:2]) * _WIDEST_STROKE)) | 1  # even, it would shift the picture
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     return np.asarray(cv2.resize(closed, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 

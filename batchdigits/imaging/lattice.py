@@ -8,6 +8,7 @@ from functools import reduce
 from itertools import groupby
 from typing import NamedTuple
 
+from batchdigits.imaging.segment import Part
 from batchdigits.types import Box, Stain
 
 _MOST = 6  # pieces in a candidate
@@ -37,8 +38,8 @@ class Candidate(NamedTuple):
     prior: float  #: how likely pieces that lie like these are one digit, 0-1
 
 
-def box_around(pieces: Iterable[Piece]) -> Box:
-    """Return the box around pieces."""
+def box_around(pieces: Iterable[Piece | Part]) -> Box:
+    """Return the box around pieces, or around parts."""
     return reduce(Box.union, (piece.box for piece in pieces))
 
 
@@ -78,7 +79,7 @@ def find_stains(pieces: Sequence[Piece], size: float) -> Iterator[Stain]:
     for _, mark in groupby(pieces, key=lambda piece: piece.mark):
         members = list(mark)
         box = box_around(members)
-        small = max(box.width, box.height) < _SMALL * size
+        small = box.longer < _SMALL * size
         yield Stain(start, start + len(members), _SMALL_STAIN if small else _LARGE_STAIN)
         start += len(members)
 
@@ -93,5 +94,5 @@ def _join_prior(box: Box, other: Box, size: float) -> float:
 
 def _size_prior(box: Box, size: float) -> float:
     """Return how likely a digit is to be so large, beside one of the usual size."""
-    ratio = math.log(max(box.width, box.height) / size) / _SPREAD
+    ratio = math.log(box.longer / size) / _SPREAD
     return max(1e-3, math.exp(-ratio * ratio / 2))

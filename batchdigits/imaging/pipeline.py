@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +70,9 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
     measured = measure_contrast(work, settings)
     contrast = measured.ink
     marks = binarise(measured)
-    lines, left, ink = clear_lines(contrast, marks, settings)
+    lines, left, ink, uncleared = clear_lines(contrast, marks, settings)
     found = _find(contrast, left, ink, settings)
-    with_lines = _find(contrast, marks, sharpen_marks(contrast, marks, settings), settings) if lines else None
+    with_lines = _find(contrast, marks, uncleared, settings) if lines else None
     # a lone upright line from edge to edge may be a ruling or a 1 cut out too tightly: that is for a person to say
     cut_off = with_lines is not None and not found.groups and len(lines) == 1 and lines[0].vertical
     if with_lines and cut_off:
@@ -145,16 +146,22 @@ def cut_out(
     return soft_ink(np.where(kept, contrast, np.float32(0)), mask, others)
 
 
-def clear_lines(
-    contrast: NDArray[np.float32], marks: NDArray[np.uint8], settings: ImagingSettings
-) -> tuple[tuple[Line, ...], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Find and remove rulings until there are no more; return them, and the marks and the ink that are left.
+class Cleared(NamedTuple):
+    """What `clear_lines` finds."""
+
+    lines: tuple[Line, ...]
+    marks: NDArray[np.uint8]  #: 255 where there may be ink, rulings removed
+    ink: NDArray[np.uint8]  #: 255 where there is ink, rulings removed
+    uncleared: NDArray[np.uint8]  #: the ink with the rulings
+
+
+def clear_lines(contrast: NDArray[np.float32], marks: NDArray[np.uint8], settings: ImagingSettings) -> Cleared:
+    """Find and remove rulings until there are no more.
 
     A pale ruling that is joined to something bolder shows only once that is gone.
     """
     lines: tuple[Line, ...] = ()
-    ink = sharpen_marks(contrast, marks, settings)
-    every = ink
+    ink = uncleared = sharpen_marks(contrast, marks, settings)
     for _ in range(3):
         found = find_lines(ink, lines, contrast) or _find_pale(contrast, marks, ink, lines)
         if not found:
@@ -162,7 +169,7 @@ def clear_lines(
         lines += found
         marks = remove_lines(marks, found)
         ink = sharpen_marks(contrast, marks, settings)
-    return lines, marks, mend_strokes(ink, every, lines)
+    return Cleared(lines, marks, mend_strokes(ink, uncleared, lines), uncleared)
 
 
 def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
@@ -179,7 +186,11 @@ def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
         One tile, or none for a page without ink: a normal answer, not an error. A second one shows what the digit is
         if the rulings that were removed are strokes of it.
     """
-    steps = trace(page.pixels, settings)
+    return tiles_of(trace(page.pixels, settings), page)
+
+
+def tiles_of(steps: Steps, page: Page) -> Tiles:
+    """Return what `find_digit` does, from the steps of the page."""
     if not steps.groups:
         return Tiles(page.id, (), np.zeros((0, TILE, TILE), np.float32))
     groups, tiles = [steps.groups[0]], [steps.tile]
@@ -189,7 +200,7 @@ def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
     boxes = tuple(to_original(group.box, steps.work.shape, page) for group in groups)
     around = window_around(groups[0].box)
     mask = (steps.digit[around] > _MOSTLY_INK).astype(np.uint8)
-    size, scale = max(groups[0].box.width, groups[0].box.height), original_scale(steps.work.shape, page)
+    size, scale = groups[0].box.longer, original_scale(steps.work.shape, page)
     faults = find_faults(steps.contrast[around], steps.least[around], mask, size, scale)
     notes = steps.notes + ("too_small",) * is_illegible(size, scale)
     return Tiles(page.id, boxes, np.stack(tiles), notes, faults=faults)
@@ -213,7 +224,7 @@ def original_scale(work_shape: tuple[int, ...], page: Page) -> float:
 def to_original(box: Box, work_shape: tuple[int, ...], page: Page) -> Box:
     """Translate a box at working size into the upright original's pixels, rounded outwards."""
     factor_x = page.pixels.shape[1] / work_shape[1] * page.scale[0]
-    factor_y = page.pixels.shape[0] / work_shape[0] * page.scale[1]
+    factor_y = original_scale(work_shape, page)
     # to a millionth first: 480 * (481 / 480) is a hair above 481, which would round to a pixel outside the page
     return Box(
         math.floor(round(box.left * factor_x + page.origin[0], 6)),

@@ -92,19 +92,14 @@ def is_rim(part: Part, height: int, width: int) -> bool:
 def _without_rim(parts: list[Part], height: int, width: int) -> list[Part]:
     """Leave out what lies along the picture's edge, unless it is the digit itself, cut out too tightly."""
     inner = [part for part in parts if not is_rim(part, height, width)]
-    largest = max((_size(part.box) for part in inner), default=0)
-    cut_off = [part for part in parts if part not in inner and is_stroke(part) and 0.2 * _size(part.box) > largest]
+    largest = max((part.box.longer for part in inner), default=0)
+    cut_off = [part for part in parts if part not in inner and is_stroke(part) and 0.2 * part.box.longer > largest]
     return parts if cut_off or not inner else inner
-
-
-def _size(box: Box) -> int:
-    """Return the longer side."""
-    return max(box.width, box.height)
 
 
 def is_stroke(part: Part) -> bool:
     """Tell pen strokes from blobs: a stroke is long for its thickness."""
-    return part.thickness <= 0.6 * _size(part.box)
+    return part.thickness <= 0.6 * part.box.longer
 
 
 def _centrality(box: Box, height: int, width: int) -> float:
@@ -150,8 +145,8 @@ def _is_flat(box: Box) -> bool:
 
 def _belongs(part: Part, members: list[Part], box: Box, labels: NDArray[np.int32], settings: ImagingSettings) -> bool:
     """Tell whether a part is of the same digit as the members, whose box is given."""
-    seed, size = members[0], _size(box)
-    part_size = _size(part.box)
+    seed, size = members[0], box.longer
+    part_size = part.box.longer
     gap = _gap(box, part.box)
     if gap > settings.join_gap * size or part_size > 1.5 * size:
         return False
@@ -215,5 +210,5 @@ def has_comparable(groups: Sequence[Group]) -> bool:
     if len(groups) < 2:
         return False
     first, second = groups[0], groups[1]
-    size, mass = _size(second.box) / _size(first.box), second.mass / first.mass
+    size, mass = second.box.longer / first.box.longer, second.mass / first.mass
     return not _is_flat(second.box) and ((size >= 0.55 and mass >= 0.4) or (size >= 0.75 and mass >= 0.15))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import pairwise
 
 import cv2
@@ -77,7 +76,11 @@ def find_text(page: Page, settings: ImagingSettings, layout: Layout, *, finer: i
     Tiles
         With arrangements, or without any for a page without ink.
     """
-    steps = trace_text(page.pixels, settings, layout, finer=finer)
+    return text_tiles_of(trace_text(page.pixels, settings, layout, finer=finer), page, layout)
+
+
+def text_tiles_of(steps: TextSteps, page: Page, layout: Layout) -> Tiles:
+    """Return what `find_text` does, from the steps of the page."""
     boxes = tuple(to_original(box, steps.work.shape, page) for box in steps.boxes)
     scale = original_scale(steps.work.shape, page)
     faults = find_faults(steps.contrast, steps.least, steps.ink, steps.size, scale)
@@ -100,7 +103,7 @@ def trace_text(
     work = resize_to_work(pixels, settings, finer=finer)
     measured = measure_contrast(work, settings)
     marks = binarise(measured)
-    lines, left, ink = clear_lines(measured.ink, marks, settings)
+    lines, left, ink, _ = clear_lines(measured.ink, marks, settings)
     labels, parts = find_parts(ink, measured.ink)
     found, size = _writing(parts, ink.shape)
     writing = found[:_MOST_PARTS]
@@ -149,13 +152,13 @@ def _writing(parts: Sequence[Part], shape: tuple[int, ...]) -> tuple[list[Part],
     least = _PALEST * float(np.median([part.level for part in strokes]))
 
     def fits(part: Part) -> bool:
-        return _SMALLEST * size <= _longer(part.box) < _LARGEST * size and part.level > least
+        return _SMALLEST * size <= part.box.longer < _LARGEST * size and part.level > least
 
     return [part for part in inner if fits(part)], size
 
 
 def _usual_size(boxes: Sequence[Box], masses: Sequence[float]) -> float:
-    sizes = np.array([_longer(box) for box in boxes])
+    sizes = np.array([box.longer for box in boxes])
     order = np.argsort(sizes, kind="stable")
     mass = np.cumsum(np.array(masses)[order])
     return float(sizes[order][np.searchsorted(mass, mass[-1] / 2)])
@@ -173,47 +176,33 @@ def _assemble(
         by_mark.setdefault(mark, []).append(part)
 
     def compact(members: Sequence[Part]) -> bool:
-        box, *sizes = _around(members), *sorted(_longer(part.box) for part in members)
-        alone = len(sizes) == 1 or sizes[-2] <= _HALF * _longer(box)
-        return alone and _longer(box) <= min(_COMPACT * _shorter(box), _GROWTH * sizes[-1])
+        box, *sizes = box_around(members), *sorted(part.box.longer for part in members)
+        alone = len(sizes) == 1 or sizes[-2] <= _HALF * box.longer
+        return alone and box.longer <= min(_COMPACT * box.shorter, _GROWTH * sizes[-1])
 
     def one_digit(members: Sequence[Part]) -> bool:
-        box = _around(members)
-        complete = sum(_longer(part.box) > _COMPLETE * size for part in members)
-        return _shorter(box) <= NARROWEST * size and _longer(box) <= _ONE_DIGIT * size and complete < 2
+        box = box_around(members)
+        complete = sum(part.box.longer > _COMPLETE * size for part in members)
+        return box.shorter <= NARROWEST * size and box.longer <= _ONE_DIGIT * size and complete < 2
 
     if parts:
         digits = _regroup(by_mark.values(), compact)
-        size = max(size, _usual_size([_around(group) for group in digits], [_mass(group) for group in digits]))
+        size = max(
+            size, _usual_size([box_around(group) for group in digits], [sum(p.mass for p in group) for group in digits])
+        )
     same = np.arange(int(labels.max(initial=0)) + 1, dtype=np.int32)
     mark_of = {part.label: mark for mark, members in by_mark.items() for part in members}
     pieces = []
     for group in _regroup(by_mark.values(), one_digit):
         label = group[0].label
         same[[part.label for part in group]] = label
-        pieces.append(Piece(mark_of[label], label, _around(group)))
+        pieces.append(Piece(mark_of[label], label, box_around(group)))
     return same[labels], pieces, size
 
 
 def _regroup(marks: Iterable[list[Part]], whole: Callable[[Sequence[Part]], bool]) -> list[list[Part]]:
     """Keep together the parts of those marks for which `whole` holds, and set the others apart."""
     return [group for mark in marks for group in ([mark] if whole(mark) else [[part] for part in mark])]
-
-
-def _around(parts: Sequence[Part]) -> Box:
-    return reduce(Box.union, (part.box for part in parts))
-
-
-def _mass(parts: Sequence[Part]) -> float:
-    return sum(part.mass for part in parts)
-
-
-def _longer(box: Box) -> int:
-    return max(box.width, box.height)
-
-
-def _shorter(box: Box) -> int:
-    return min(box.width, box.height)
 
 
 def _turned(box: Box, turns: int, shape: tuple[int, ...]) -> Box:

@@ -13,9 +13,8 @@ from PIL import ImageDraw, ImageFont
 from batchdigits.batch import rows_of
 from batchdigits.classifiers.runner import Classifier
 from batchdigits.errors import NoInputError, PageError
-from batchdigits.imaging.pipeline import Steps, trace
-from batchdigits.imaging.text import trace_text
-from batchdigits.looking import first_size, look
+from batchdigits.imaging.pipeline import Steps
+from batchdigits.looking import first_size, look_for_digit, look_for_text
 from batchdigits.reading import READERS
 from batchdigits.report.drawing import (
     CAPTION,
@@ -82,14 +81,14 @@ def inspect_image(
             found = cut_region(found, parse_region(region))
         except PageError as error:
             raise NoInputError(f"{path}: {error.detail}") from error
-    tiles, found, finer = look(found, settings, layout, partial(read_page, path, found.id))
+    reread = partial(read_page, path, found.id)
     if layout is not Layout.DIGIT:
-        text_steps = trace_text(found.pixels, settings, layout, finer=finer)
+        tiles, found, _, text_steps = look_for_text(found, settings, layout, reread)
         scores, card = classifier(tiles.pixels), classifier.card
         row = READERS[layout](tiles, scores, card.thresholds, card.label)
         return row, draw_text_steps(text_steps, tiles, scores, row, found, path.name)
+    tiles, _, _, steps = look_for_digit(found, settings, reread)
     (rows,) = rows_of([[tiles]], classifier)
-    steps = trace(found.pixels, settings)
     if steps.with_lines and rows[0].digits and rows[0].digits[0].box != tiles.boxes[0]:
         shown = steps.with_lines
         steps = replace(steps, lines=(), ink=shown.ink, groups=shown.groups, digit=shown.digit, tile=shown.tile)
@@ -142,7 +141,7 @@ def _digit_window(steps: Steps) -> tuple[slice, slice]:
     if not steps.groups:
         return slice(None), slice(None)
     box = steps.groups[0].box
-    margin = max(2, max(box.width, box.height) // 12)
+    margin = max(2, box.longer // 12)
     return (
         slice(max(0, box.top - margin), box.bottom + margin),
         slice(max(0, box.left - margin), box.right + margin),

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from batchdigits.errors import DataError, PageError
 from batchdigits.imaging.normalise import make_tile
-from batchdigits.imaging.pipeline import trace
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.looking import first_size, look
+from batchdigits.looking import first_size, look_for_digit
 from batchdigits.sources.images import read_page, read_pages
 from batchdigits.sources.walk import Source, display_name, find_sources
 from batchdigits.training.parallel import run_chunks
@@ -184,8 +183,7 @@ def _read_page(page: Page | tuple[PageId, PageError], source: Source, settings: 
     if not isinstance(page, Page):
         return _LeftOut(_title(page[0]), page[1].detail)
     try:
-        tiles, part, _ = look(page, settings, Layout.DIGIT, partial(read_page, source.path, page.id))
-        steps = trace(part.pixels, settings)
+        tiles, _, _, steps = look_for_digit(page, settings, partial(read_page, source.path, page.id))
     except Exception as error:  # one picture that defeats imaging must not cost all others
         return _LeftOut(_title(page.id), f"Imaging failed: {type(error).__name__}: {error}")
     if not steps.groups:
