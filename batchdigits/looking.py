@@ -10,6 +10,7 @@ import numpy as np
 
 from batchdigits.errors import PageError
 from batchdigits.imaging.pipeline import Steps, tiles_of, trace
+from batchdigits.imaging.segment import is_tiny
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.text import FINER, TextSteps, text_tiles_of, trace_text
 from batchdigits.sources.images import crop_page
@@ -71,8 +72,8 @@ def look(
 def look_for_digit(page: Page, settings: ImagingSettings, reread: Reread | None = None) -> Look[Steps]:
     """Find the one digit of a page: `look` for one layout."""
     steps = trace(page.pixels, settings)
-    first = Look(tiles_of(steps, page), page, 1, steps)
-    if not first.tiles.boxes:
+    best = first = Look(tiles_of(steps, page), page, 1, steps)
+    if not steps.groups:
         return first
     box = first.tiles.boxes[0]
     size = box.longer
@@ -81,14 +82,17 @@ def look_for_digit(page: Page, settings: ImagingSettings, reread: Reread | None 
     if size * seen < _SMALL and closer_by >= _WORTHWHILE * seen:
         whole = _read_again(page, None, reread)
         part = _part_around(whole, box, round((_PART - 1) / 2 * size))
-        steps = trace(part.pixels, settings)
-        closer = tiles_of(steps, part)
-        if closer.boxes and _overlap(closer.boxes[0], box) > _SAME:
+        closer = trace(part.pixels, settings)
+        tiles = tiles_of(closer, part)
+        if tiles.boxes and _overlap(tiles.boxes[0], box) > _SAME:
             # what else is on the page only the first look has seen; how the digit lies, the closer one sees better
             notes = [note for note in first.tiles.notes if note == "several_digits"]
-            notes += [note for note in closer.notes if note != "several_digits"]
-            return Look(replace(closer, notes=tuple(notes)), part, 1, steps)
-    return first
+            notes += [note for note in tiles.notes if note != "several_digits"]
+            best = Look(replace(tiles, notes=tuple(notes)), part, 1, closer)
+    if is_tiny(steps.groups[0].box, steps.ink.shape) and not best.steps.groups[0].written:  # dust
+        nothing = Tiles(page.id, (), best.tiles.pixels[:0])
+        return best._replace(tiles=nothing)
+    return best
 
 
 def look_for_text(

@@ -182,7 +182,7 @@ def test_a_picture_that_defeats_imaging_is_left_out(few, monkeypatch):
     def fail(pixels, settings):
         raise MemoryError("too much")
 
-    monkeypatch.setattr("batchdigits.training.folders.trace", fail)
+    monkeypatch.setattr("batchdigits.looking.trace", fail)
     with pytest.raises(DataError, match=r"none of its 20 pictures.*Imaging failed: MemoryError: too much"):
         load(few)
 

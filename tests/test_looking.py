@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -13,18 +15,20 @@ from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.text import FINER, find_text
 from batchdigits.looking import look
 from batchdigits.sources.walk import find_sources
-from batchdigits.training.simulator import Pen, draw_ink, draw_skeleton
+from batchdigits.training.scenes import PrintedBox, Ruling, random_scene
+from batchdigits.training.simulator import Pen, draw_ink, draw_skeleton, photograph
 from batchdigits.training.texts import simulate_text
 from batchdigits.types import Layout, Page, PageId
 
 SETTINGS = ImagingSettings()
+PEN = Pen()
 
 
-def write(sheet, digit, left, top, height):
+def write(sheet, digit, left, top, height, pen=PEN):
     ink = draw_ink(
         draw_skeleton(digit, np.random.default_rng(3), wobble=0.5),
         height=height,
-        pen=Pen(),
+        pen=pen,
         rng=np.random.default_rng(3),
     )
     place = sheet[top : top + ink.shape[0], left : left + ink.shape[1]]
@@ -78,6 +82,51 @@ def test_a_closer_look_keeps_to_the_digit_that_was_found(large_page):
     cv2.circle(sheet, (2202, 1330), 50, (60, 60, 60), -1)  # the hole of a punch: no stroke, until a part is cut off
     tiles = look(Page(PageId("x"), sheet), SETTINGS, Layout.DIGIT).tiles
     assert np.abs(np.subtract(tiles.boxes[0], (2100, 1300, 2132, 1363))).max() <= 8
+
+
+def dust(sheet, rng, count, radius):
+    for x, y in rng.integers(20, min(sheet.shape[:2]) - 20, (count, 2)):
+        cv2.circle(sheet, (int(x), int(y)), radius, (70, 70, 70), -1, cv2.LINE_AA)
+
+
+EMPTY_BOXES = {
+    "thin": PrintedBox("full", thickness=0.008),
+    "thick": PrintedBox("full", thickness=0.04),
+    "pale": PrintedBox("full", thickness=0.02, colour=(150, 150, 150)),
+    "at the picture's edge": PrintedBox("full", (0.0,) * 4, thickness=0.02),
+    "half out of view": PrintedBox("full", (-0.1, -0.1, 0.08, 0.08)),
+    "comb": PrintedBox("partial", (0.08,) * 4, ("left", "bottom", "right"), 0.015),
+}
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("style", EMPTY_BOXES)
+def test_a_box_that_nobody_wrote_in_is_blank(style, layout):
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        scene = replace(random_scene(rng, difficulty=0.3), size=(200, 200), rotation=float(rng.normal()))
+        scene = replace(scene, box=EMPTY_BOXES[style], ruling=Ruling(), edge=0, specks=0, shadow=0)
+        pixels = photograph(np.zeros((9, 9), np.float32), scene, rng)
+        tiles = look(Page(PageId("x"), pixels), SETTINGS, layout).tiles
+        assert not tiles.boxes
+        assert not tiles.arrangements
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_dust_on_blank_paper_is_no_ink(layout):
+    rng = np.random.default_rng(0)
+    for size, radius in ((240, 2), (1000, 8), (3000, 12)):
+        sheet = np.full((size, size, 3), 235, np.uint8)
+        dust(sheet, rng, 4, radius)
+        assert not look(Page(PageId("x"), sheet), SETTINGS, layout).tiles.boxes
+
+
+def test_a_digit_that_looks_like_dust_is_found_if_the_file_shows_more():
+    sheet = np.full((3000, 4000, 3), 245, np.uint8)
+    write(sheet, 0, 2100, 1300, 30, Pen(width=0.15))
+    assert not trace(sheet, SETTINGS).groups[0].written
+    (box,) = look(Page(PageId("x"), sheet), SETTINGS, Layout.DIGIT).tiles.boxes
+    assert np.abs(np.subtract(box[:2], (2100, 1300))).max() <= 4
 
 
 def test_a_digit_that_only_seemed_to_touch_the_edge_is_not_cut_off():

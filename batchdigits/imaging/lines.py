@@ -311,6 +311,36 @@ def remove_lines(mask: Mask, lines: tuple[Line, ...]) -> Mask:
     return cleaned
 
 
+def drop_remains(ink: Mask, lines: tuple[Line, ...]) -> Mask:
+    """Remove what is left of lines and of nothing else: where two cross, each hides the other's thickness.
+
+    Parameters
+    ----------
+    ink : (H, W) ndarray of uint8
+        0 paper, 255 ink, without the lines.
+    lines : tuple of Line
+        The lines.
+
+    Returns
+    -------
+    (H, W) ndarray of uint8
+        A subset of `ink`: no connected part lies along the lines with all that it has.
+    """
+    if not lines:
+        return ink
+    bands = np.zeros_like(ink)
+    for line in lines:
+        extent = ink.shape[0] if line.vertical else ink.shape[1]
+        first, last = line.centre[0] - line.slope * line.start, line.centre[-1] + line.slope * (extent - line.stop)
+        along = np.concatenate([[0], np.arange(line.start, line.stop), [extent - 1]])  # where it runs out of view, too
+        across = np.concatenate([[first], line.centre, [last]])
+        points = np.rint(np.stack((across, along) if line.vertical else (along, across), axis=1)).astype(np.int32)
+        cv2.polylines(bands, [points], isClosed=False, color=255, thickness=2 * round(line.thickness) + 3)
+    count, labels = cv2.connectedComponents(ink, connectivity=8)
+    outside = np.bincount(labels[bands == 0], minlength=count) > 0
+    return np.where(outside[labels], ink, np.uint8(0))
+
+
 def mend_strokes(ink: Mask, removed: Mask, lines: tuple[Line, ...]) -> Mask:
     """Give back what was taken of strokes that ran along a line for a while or crossed it at a flat angle.
 

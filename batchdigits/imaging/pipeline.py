@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work, sharpen_marks
-from batchdigits.imaging.lines import Line, find_lines, mend_strokes, remove_lines
+from batchdigits.imaging.lines import Line, drop_remains, find_lines, mend_strokes, remove_lines
 from batchdigits.imaging.normalise import RIM, TILE, make_tile, soft_ink
 from batchdigits.imaging.quality import find_faults, is_illegible
 from batchdigits.imaging.segment import Group, find_parts, group_parts, has_comparable
@@ -169,7 +169,7 @@ def clear_lines(contrast: NDArray[np.float32], marks: NDArray[np.uint8], setting
         lines += found
         marks = remove_lines(marks, found)
         ink = sharpen_marks(contrast, marks, settings)
-    return Cleared(lines, marks, mend_strokes(ink, uncleared, lines), uncleared)
+    return Cleared(lines, marks, drop_remains(mend_strokes(ink, uncleared, lines), lines), uncleared)
 
 
 def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:

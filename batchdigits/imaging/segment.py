@@ -13,6 +13,7 @@ from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.types import Box
 
 _FLAT = 0.25  # height of a flat mark, of its width
+_SPECK = 0.03  # of the picture's longer side
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +35,7 @@ class Group:
     labels: tuple[int, ...]
     box: Box
     mass: float
+    written: bool  #: with a stroke in it; else it is of solid spots alone
 
     def mask(self, labels: NDArray[np.int32]) -> NDArray[np.uint8]:
         """Return the group alone: (H, W) uint8, 0 paper, 255 ink."""
@@ -100,6 +102,11 @@ def _without_rim(parts: list[Part], height: int, width: int) -> list[Part]:
 def is_stroke(part: Part) -> bool:
     """Tell pen strokes from blobs: a stroke is long for its thickness."""
     return part.thickness <= 0.6 * part.box.longer
+
+
+def is_tiny(box: Box, shape: tuple[int, ...]) -> bool:
+    """Tell whether something is so small in its picture that, unless it is a stroke of a pen, it is dust."""
+    return box.longer <= _SPECK * max(shape)
 
 
 def _centrality(box: Box, height: int, width: int) -> float:
@@ -172,7 +179,7 @@ def _grow(seed: Part, parts: list[Part], labels: NDArray[np.int32], settings: Im
                 box = box.union(part.box)
                 waiting.remove(part)
                 grown = True
-    return Group(tuple(p.label for p in members), box, sum(p.mass for p in members))
+    return Group(tuple(p.label for p in members), box, sum(p.mass for p in members), any(map(is_stroke, members)))
 
 
 def group_parts(parts: list[Part], labels: NDArray[np.int32], settings: ImagingSettings) -> list[Group]:

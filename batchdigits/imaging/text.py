@@ -23,7 +23,7 @@ from batchdigits.imaging.normalise import TILE, make_tile
 from batchdigits.imaging.pipeline import clear_lines, cut_out, original_scale, to_original, window_around
 from batchdigits.imaging.quality import find_faults, is_illegible
 from batchdigits.imaging.rows import find_rows
-from batchdigits.imaging.segment import Part, find_parts, is_rim, is_stroke
+from batchdigits.imaging.segment import Part, find_parts, is_rim, is_stroke, is_tiny
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.signs import without_end_signs
 from batchdigits.types import Arrangement, Box, Layout, Page, Span, TextLine, Tiles
@@ -108,6 +108,8 @@ def trace_text(
     found, size = _writing(parts, ink.shape)
     writing = found[:_MOST_PARTS]
     labels, whole, size = _assemble(writing, labels, size)
+    if not any(map(is_stroke, writing)) and all(is_tiny(piece.box, ink.shape) for piece in whole):
+        whole = []  # dust, or dotted paper
     boxes: list[Box] = []
     tiles: list[NDArray[np.float32]] = []
     arrangements = []
