@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from batchdigits.classifiers.card import Thresholds
 from batchdigits.classifiers.runner import Scores
 from batchdigits.errors import PageError
-from batchdigits.types import Arrangement, Digit, Layout, PageId, Row, Span, Status, TextLine, Tiles
+from batchdigits.types import Arrangement, Digit, Layout, PageId, Row, Span, Status, TextLine, Tiles, Variant
 
 _UPRIGHT = 0.7  # the share of pages that are held upright, as far as one can know before reading them
 _TEXT_BELOW = 0.9  # a text has many more doubtful places than a digit: chosen so that one `ok` in 200 is wrong
 _SHARPNESS = 2.0  # of the share of the likeliest way: calibrated on simulated numbers
 _SELDOM = 0.1  # a mark that is so seldom a stain is worth a look if it was taken for one
 _NEVER = 1e-6  # no candidate is quite impossible
+_SUREST = 0.98  # that one looks even more like a digit than this says nothing against another
 
 
 def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str) -> Row:
@@ -28,8 +29,10 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     Parameters
     ----------
     tiles : Tiles
-        The page's candidates. A second one has strokes that the first took for rulings: it is read where the first is
-        in doubt and it looks more like a digit, and is then always ``cut_off``: its strokes run along the edge.
+        The page's candidates. Where strokes lie apart, the digits that it is with them and without are weighed by how
+        much either looks like a digit: if both do and differ, neither is sure. The one with the lines that were taken
+        for rulings is read where the others are in doubt and it looks more like a digit, and is then always
+        ``cut_off``: its strokes run along the edge.
     scores : Scores
         What the classifier says of them, in the same order.
     thresholds : Thresholds
@@ -44,12 +47,20 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     """
     if not tiles.boxes:
         return Row(tiles.page, "", 0.0, Status.BLANK, "no_ink", model=model)
-    likely = scores.probabilities.max(axis=1) * scores.known
-    chosen = int(np.argmax(likely)) if likely[0] < thresholds.review_below else 0
-    probabilities, known = scores.probabilities[chosen], float(scores.known[chosen])
+    at = {variant: number for number, variant in enumerate(tiles.variants)}
+    chosen, notes = 0, tiles.notes
+    probabilities, known = scores.probabilities[0], float(scores.known[0])
+    if Variant.CORE in at:
+        both = [0, at[Variant.CORE]]
+        chosen = max(both, key=lambda one: float(scores.known[one]))
+        probabilities, known = _weigh(scores.probabilities[both], scores.known[both])
+    if Variant.WITH_LINES in at and probabilities.max() * known < thresholds.review_below:
+        lined = at[Variant.WITH_LINES]
+        if scores.probabilities[lined].max() * scores.known[lined] > probabilities.max() * known:
+            chosen, notes = lined, ("cut_off",)
+            probabilities, known = scores.probabilities[lined], float(scores.known[lined])
     second, first = (int(c) for c in np.argsort(probabilities, kind="stable")[-2:])
     confidence = float(probabilities[first]) * known
-    notes = ("cut_off",) if chosen else tiles.notes
     reason = _doubt(notes, tiles.faults, known, confidence, thresholds.review_below, thresholds)
     return Row(
         tiles.page,
@@ -62,6 +73,15 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
         (Digit(tiles.boxes[chosen], first, confidence, tuple(float(p) for p in probabilities)),),
         model,
     )
+
+
+def _weigh(probabilities: NDArray[np.float64], known: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Mix what two candidates are, of which one is the digit: the likelier, the more it looks like one."""
+    sure = np.clip(known, _NEVER, _SUREST)
+    odds = sure / (1 - sure)
+    weights = odds / odds.sum() * known
+    total = float(weights.sum())
+    return weights @ probabilities / max(total, _NEVER), total
 
 
 def _doubt(

@@ -107,12 +107,17 @@ class Arrangement(NamedTuple):
     lines: tuple[TextLine, ...]  #: top to bottom
 
 
+class Variant(StrEnum):
+    """What a candidate for the one digit of a picture is made of."""
+
+    WHOLE = "whole"  #: all strokes that may be its own
+    CORE = "core"  #: without those that lie apart, such as the bar of a 5, or a tick
+    WITH_LINES = "with_lines"  #: and with lines that were taken for rulings
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tiles:
-    """The N digit candidates of one page, ready for a classifier.
-
-    Of one digit there are at most two: as it is without rulings, and what it is if those are strokes of it.
-    """
+    """The N digit candidates of one page, ready for a classifier."""
 
     page: PageId
     boxes: tuple[Box, ...]  #: in the upright original's pixels
@@ -121,6 +126,7 @@ class Tiles:
     layout: Layout = Layout.DIGIT  #: what was looked for
     arrangements: tuple[Arrangement, ...] = ()  #: of numbers and pages; empty without ink
     faults: tuple[str, ...] = ()  #: stable codes of what makes the picture hard to read, such as ``blurred``
+    variants: tuple[Variant, ...] = (Variant.WHOLE,)  #: of one digit: what each candidate is; the whole comes first
 
     def __post_init__(self) -> None:
         """Stop a wrong shape where it is made."""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchdigits.batch import read_source
+from batchdigits import load_model
+from batchdigits.batch import read_source, rows_of
 from batchdigits.errors import PageError
 from batchdigits.imaging.pipeline import find_digit, trace
 from batchdigits.imaging.settings import ImagingSettings
@@ -18,7 +19,7 @@ from batchdigits.sources.walk import find_sources
 from batchdigits.training.scenes import PrintedBox, Ruling, random_scene
 from batchdigits.training.simulator import Pen, draw_ink, draw_skeleton, photograph
 from batchdigits.training.texts import simulate_text
-from batchdigits.types import Layout, Page, PageId
+from batchdigits.types import Layout, Page, PageId, Status
 
 SETTINGS = ImagingSettings()
 PEN = Pen()
@@ -127,6 +128,21 @@ def test_a_digit_that_looks_like_dust_is_found_if_the_file_shows_more():
     assert not trace(sheet, SETTINGS).groups[0].written
     (box,) = look(Page(PageId("x"), sheet), SETTINGS, Layout.DIGIT).tiles.boxes
     assert np.abs(np.subtract(box[:2], (2100, 1300))).max() <= 4
+
+
+def test_a_tick_beside_a_digit_is_left_out_where_the_digit_looks_better_without():
+    cnn, alone = load_model("cnn"), 0
+    for digit in range(10):
+        sheet = np.full((240, 240, 3), 240, np.uint8)
+        ink = write(sheet, digit, 50, 60, 120)
+        right = 50 + int(np.flatnonzero(ink.max(axis=0) > 0.5)[-1])
+        tick = np.array([[right + 20, 130], [right + 34, 150], [right + 62, 105]])
+        cv2.polylines(sheet, [tick], False, (60, 60, 60), 7, cv2.LINE_AA)
+        tiles = look(Page(PageId("x"), sheet), SETTINGS, Layout.DIGIT).tiles
+        ((row,),) = rows_of([[tiles]], cnn)
+        assert row.status is not Status.OK or row.prediction == str(digit)
+        alone += row.prediction == str(digit) and row.box.right <= right + 8
+    assert alone >= 9
 
 
 def test_a_digit_that_only_seemed_to_touch_the_edge_is_not_cut_off():

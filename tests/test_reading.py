@@ -9,14 +9,21 @@ from batchdigits.classifiers.card import Thresholds
 from batchdigits.classifiers.runner import Scores
 from batchdigits.errors import PageError
 from batchdigits.reading import failed, read_digit
-from batchdigits.types import Box, PageId, Row, Status, Tiles
+from batchdigits.types import Box, PageId, Row, Status, Tiles, Variant
 
 PAGE = PageId("a.jpg")
 THRESHOLDS = Thresholds(review_below=0.9)
 
 
-def tiles(*notes, count=1):
-    return Tiles(PAGE, (Box(1, 2, 30, 40),) * count, np.zeros((count, 28, 28), np.float32), notes)
+WHOLE, CORE = Box(1, 2, 30, 40), Box(1, 2, 20, 40)
+
+
+def tiles(*notes):
+    return Tiles(PAGE, (WHOLE,), np.zeros((1, 28, 28), np.float32), notes)
+
+
+def variants(other):
+    return Tiles(PAGE, (WHOLE, CORE), np.zeros((2, 28, 28), np.float32), variants=(Variant.WHOLE, other))
 
 
 def scores(best=0.98, known=1.0):
@@ -63,14 +70,31 @@ def test_what_is_no_digit_has_no_confidence():
 )
 def test_lines_are_strokes_where_the_digit_looks_better_with_them_and_a_person_should_see(known, read):
     found = Scores(np.eye(10)[[7, 3]], np.array(known))
-    row = read_digit(tiles(count=2), found, Thresholds(review_below=0.5), "")
+    row = read_digit(variants(Variant.WITH_LINES), found, Thresholds(review_below=0.5), "")
     assert (row.prediction, row.status, row.reason) == read
 
 
-def test_a_page_without_ink_is_blank_not_a_digit():
-    empty = Scores(np.zeros((0, 10)), np.zeros(0))
-    row = read_digit(tiles(count=0), empty, THRESHOLDS, "")
-    assert (row.status, row.reason, row.prediction, row.confidence, row.box) == (Status.BLANK, "no_ink", "", 0.0, None)
+@pytest.mark.parametrize(
+    ("digits", "known", "read"),
+    [
+        ((7, 3), (0.99, 0.01), ("7", Status.OK, "", WHOLE)),
+        ((7, 3), (0.01, 0.99), ("3", Status.OK, "", CORE)),
+        ((7, 3), (0.999, 0.99), ("7", Status.REVIEW, "low_confidence", WHOLE)),
+        ((7, 7), (0.99, 0.999), ("7", Status.OK, "", CORE)),
+        ((7, 3), (0.1, 0.2), ("3", Status.REVIEW, "not_a_digit", CORE)),
+    ],
+)
+def test_loose_strokes_are_weighed_by_how_much_it_looks_like_a_digit_with_them_and_without(digits, known, read):
+    found = Scores(np.eye(10)[list(digits)], np.array(known))
+    row = read_digit(variants(Variant.CORE), found, THRESHOLDS, "")
+    assert (row.prediction, row.status, row.reason, row.box) == read
+    assert row.confidence <= max(known)
+    assert sum(row.digits[0].probabilities) == pytest.approx(1)
+
+
+def test_a_digit_that_is_no_digit_in_any_variant_is_still_a_row():
+    row = read_digit(variants(Variant.CORE), Scores(np.eye(10)[[7, 3]], np.zeros(2)), THRESHOLDS, "")
+    assert (row.status, row.confidence) == (Status.REVIEW, 0)
 
 
 def test_a_page_that_failed_is_an_error_that_says_why():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from batchdigits.imaging.segment import find_parts, group_parts, has_comparable
+from batchdigits.imaging.segment import find_parts, group_parts, has_comparable, leave_out_loose
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.types import Box
 
@@ -79,3 +79,38 @@ def test_a_digit_with_a_speck_is_one():
     cv2.ellipse(ink, (100, 100), (25, 45), 0, 0, 360, 255, 6)
     cv2.circle(ink, (180, 20), 3, 255, -1)
     assert not has_comparable(groups_of(ink)[1])
+
+
+def test_a_stroke_that_reaches_in_from_outside_is_not_the_digits_own_unless_they_meet():
+    digit = canvas()
+    cv2.ellipse(digit, (100, 100), (25, 45), 0, 0, 360, 255, 6)
+    for end, owned in ((150, False), (144, False), (135, True)):
+        ink = digit.copy()
+        cv2.line(ink, (199, 100), (end, 100), 255, 6)
+        labels, groups = groups_of(ink)
+        assert (groups[0].mask(labels) == (ink if owned else digit)).all()
+
+
+def test_what_lies_apart_beside_the_digit_may_be_left_out():
+    five = canvas()
+    cv2.polylines(five, [np.array([[70, 60], [70, 95], [110, 100], [115, 130], [70, 145]])], False, 255, 6)
+    for left, top, loose in ((80, 42, False), (100, 60, False), (128, 52, True)):  # a bar above, one within, a dash
+        ink = five.copy()
+        cv2.line(ink, (left, top), (left + 30, top - 3), 255, 6)
+        labels, parts = find_parts(ink, (ink / 255).astype(np.float32))
+        (group,) = group_parts(parts, labels, SETTINGS)
+        core = leave_out_loose(group, parts, labels)
+        assert (core is not None) == loose
+        if core:
+            assert (core.mask(labels) == five).all()
+
+
+def test_half_of_a_broken_digit_is_no_digit_of_its_own():
+    ink = canvas()
+    cv2.line(ink, (80, 40), (80, 100), 255, 6)
+    for row in (50, 90):
+        cv2.line(ink, (96, row), (130, row - 8), 255, 6)
+    labels, parts = find_parts(ink, (ink / 255).astype(np.float32))
+    (group, *_) = group_parts(parts, labels, SETTINGS)
+    assert len(group.labels) == 3
+    assert leave_out_loose(group, parts, labels) is None

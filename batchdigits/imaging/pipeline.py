@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,9 +14,9 @@ from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work, 
 from batchdigits.imaging.lines import Line, drop_remains, find_lines, mend_strokes, remove_lines
 from batchdigits.imaging.normalise import RIM, TILE, make_tile, soft_ink
 from batchdigits.imaging.quality import find_faults, is_illegible
-from batchdigits.imaging.segment import Group, find_parts, group_parts, has_comparable
+from batchdigits.imaging.segment import Group, find_parts, group_parts, has_comparable, leave_out_loose
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.types import Box, Page, Tiles
+from batchdigits.types import Box, Page, Tiles, Variant
 
 _MOSTLY_INK = 0.5  # of a stroke's darkness
 _PALE = 0.6  # of the ink's darkness: a darker line would not fall to pieces
@@ -30,6 +31,7 @@ class Found:
     groups: tuple[Group, ...]  #: best candidate first
     digit: NDArray[np.float32]  #: soft ink of the best candidate, 0 to 1
     tile: NDArray[np.float32]  #: (28, 28), 0 paper, 1 ink
+    core: Found | None = None  #: the same without strokes that lie apart, if there are any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +50,7 @@ class Steps:
     digit: NDArray[np.float32]  #: soft ink of the best candidate, 0 to 1
     tile: NDArray[np.float32]  #: (28, 28), 0 paper, 1 ink
     notes: tuple[str, ...]  #: what is in doubt: ``cut_off``, ``several_digits``
-    with_lines: Found | None  #: another digit, if the lines are strokes after all: of one that was cut out too tightly
+    others: Mapping[Variant, Found]  #: what else the digit may be
 
 
 def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
@@ -79,6 +81,7 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
         lines, found, with_lines = (), with_lines, None
     elif with_lines and not _completes(with_lines, found):
         with_lines = None
+    others = {Variant.CORE: found.core, Variant.WITH_LINES: with_lines}
     groups = found.groups
     cut_off = cut_off or (bool(groups) and _touches_edge(groups[0].box, ink.shape))
     notes = ("cut_off",) * cut_off + ("several_digits",) * has_comparable(groups)
@@ -95,7 +98,7 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
         found.digit,
         found.tile,
         notes,
-        with_lines,
+        {variant: other for variant, other in others.items() if other},
     )
 
 
@@ -118,14 +121,18 @@ def _find(
 ) -> Found:
     """Find the digit in some of the ink."""
     labels, parts = find_parts(ink, contrast)
-    groups = group_parts(parts, labels, settings)
-    digit, tile = np.zeros_like(contrast), np.zeros((TILE, TILE), np.float32)
-    if groups:
-        around = window_around(groups[0].box)
-        mask = groups[0].mask(labels[around])
-        digit[around] = cut_out(contrast[around], marks[around], ink[around], mask)
-        tile = make_tile(digit[around], settings)
-    return Found(ink, tuple(groups), digit, tile)
+    groups = tuple(group_parts(parts, labels, settings))
+    if not groups:
+        return Found(ink, groups, np.zeros_like(contrast), np.zeros((TILE, TILE), np.float32))
+
+    def cut(group: Group) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        digit, around = np.zeros_like(contrast), window_around(group.box)
+        digit[around] = cut_out(contrast[around], marks[around], ink[around], group.mask(labels[around]))
+        return digit, make_tile(digit[around], settings)
+
+    core = leave_out_loose(groups[0], parts, labels)
+    without = Found(ink, (core, *groups[1:]), *cut(core)) if core else None
+    return Found(ink, groups, *cut(groups[0]), without)
 
 
 def window_around(box: Box) -> tuple[slice, slice]:
@@ -183,8 +190,8 @@ def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
     Returns
     -------
     Tiles
-        One tile, or none for a page without ink: a normal answer, not an error. A second one shows what the digit is
-        if the rulings that were removed are strokes of it.
+        One tile, or none for a page without ink: a normal answer, not an error. Others show what the digit is if some
+        strokes are not its own, or if the rulings that were removed are: see `Variant`.
     """
     return tiles_of(trace(page.pixels, settings), page)
 
@@ -193,17 +200,15 @@ def tiles_of(steps: Steps, page: Page) -> Tiles:
     """Return what `find_digit` does, from the steps of the page."""
     if not steps.groups:
         return Tiles(page.id, (), np.zeros((0, TILE, TILE), np.float32))
-    groups, tiles = [steps.groups[0]], [steps.tile]
-    if steps.with_lines:
-        groups.append(steps.with_lines.groups[0])
-        tiles.append(steps.with_lines.tile)
+    groups = steps.groups[0], *(other.groups[0] for other in steps.others.values())
+    tiles = steps.tile, *(other.tile for other in steps.others.values())
     boxes = tuple(to_original(group.box, steps.work.shape, page) for group in groups)
     around = window_around(groups[0].box)
     mask = (steps.digit[around] > _MOSTLY_INK).astype(np.uint8)
     size, scale = groups[0].box.longer, original_scale(steps.work.shape, page)
     faults = find_faults(steps.contrast[around], steps.least[around], mask, size, scale)
     notes = steps.notes + ("too_small",) * is_illegible(size, scale)
-    return Tiles(page.id, boxes, np.stack(tiles), notes, faults=faults)
+    return Tiles(page.id, boxes, np.stack(tiles), notes, faults=faults, variants=(Variant.WHOLE, *steps.others))
 
 
 def _find_pale(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +14,8 @@ from batchdigits.types import Box
 
 _FLAT = 0.25  # height of a flat mark, of its width
 _SPECK = 0.03  # of the picture's longer side
+_BREAK = 0.05  # of a digit: as far as a stroke that the pen or the threshold has broken jumps
+_MAIN = 0.5  # of the ink: with less, a fragment is no digit of its own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,6 +152,17 @@ def _is_flat(box: Box) -> bool:
     return box.height <= _FLAT * box.width
 
 
+def _is_upon(box: Box, other: Box) -> bool:
+    """Tell whether most of a box lies above, below or inside another."""
+    return 2 * (min(box.right, other.right) - max(box.left, other.left)) >= box.width
+
+
+def _continues(part: Part, members: list[Part], box: Box, labels: NDArray[np.int32]) -> bool:
+    """Tell whether a part lies so near to the members, whose box is given, that it may be the same broken stroke."""
+    break_ = max(2.0, 1.2 * members[0].thickness, _BREAK * box.longer)
+    return _gap(box, part.box) <= break_ and _true_gap(part, members, labels) <= break_
+
+
 def _belongs(part: Part, members: list[Part], box: Box, labels: NDArray[np.int32], settings: ImagingSettings) -> bool:
     """Tell whether a part is of the same digit as the members, whose box is given."""
     seed, size = members[0], box.longer
@@ -163,10 +176,12 @@ def _belongs(part: Part, members: list[Part], box: Box, labels: NDArray[np.int32
         return False
     if part_size < 0.2 * size:  # a crumb of a stroke lies by the stroke; a dot of the paper lies anywhere
         return _true_gap(part, members, labels) <= max(2.0, 1.2 * seed.thickness)
+    if any(part.edges) and not any(any(member.edges) for member in members):
+        return _continues(part, members, box, labels)  # a neighbour's stroke reaches in
     return not (_side_by_side(box, part.box) and gap > 0.05 * size)
 
 
-def _grow(seed: Part, parts: list[Part], labels: NDArray[np.int32], settings: ImagingSettings) -> Group:
+def _grow(seed: Part, parts: list[Part], belongs: Callable[[Part, list[Part], Box], bool]) -> Group:
     """Add to a seed the parts that belong to the same digit."""
     members, box = [seed], seed.box
     waiting = [part for part in parts if part is not seed]
@@ -174,12 +189,25 @@ def _grow(seed: Part, parts: list[Part], labels: NDArray[np.int32], settings: Im
     while grown:
         grown = False
         for part in list(waiting):
-            if _belongs(part, members, box, labels, settings):
+            if belongs(part, members, box):
                 members.append(part)
                 box = box.union(part.box)
                 waiting.remove(part)
                 grown = True
     return Group(tuple(p.label for p in members), box, sum(p.mass for p in members), any(map(is_stroke, members)))
+
+
+def leave_out_loose(group: Group, parts: list[Part], labels: NDArray[np.int32]) -> Group | None:
+    """Return the group without the strokes that lie apart and beside the rest, or None if there are none.
+
+    The bar of a 5 sticks out at times, but so do a neighbour's tail and a tick: what the digits look like decides.
+    """
+    members = [part for part in parts if part.label in group.labels]
+    if len(members) < 2:
+        return None
+    (seed,) = (part for part in members if part.label == group.labels[0])
+    core = _grow(seed, members, lambda part, near, box: _is_upon(part.box, box) or _continues(part, near, box, labels))
+    return core if len(core.labels) < len(members) and core.mass >= _MAIN * group.mass else None
 
 
 def group_parts(parts: list[Part], labels: NDArray[np.int32], settings: ImagingSettings) -> list[Group]:
@@ -203,9 +231,13 @@ def group_parts(parts: list[Part], labels: NDArray[np.int32], settings: ImagingS
     inner = _without_rim(parts, height, width)
     free = [p for p in inner if is_stroke(p)] or inner
     groups: list[tuple[float, Group]] = []
+
+    def belongs(part: Part, members: list[Part], box: Box) -> bool:
+        return _belongs(part, members, box, labels, settings)
+
     while free:
         seed = max(free, key=lambda p: p.mass * _centrality(p.box, height, width))
-        group = _grow(seed, [p for p in inner if p in free or not is_stroke(p)], labels, settings)
+        group = _grow(seed, [p for p in inner if p in free or not is_stroke(p)], belongs)
         groups.append((group.mass * _centrality(group.box, height, width), group))
         free = [p for p in free if p.label not in group.labels]
     groups.sort(key=lambda scored: -scored[0])

@@ -36,7 +36,7 @@ from batchdigits.report.drawing import (
 from batchdigits.report.text_inspection import draw_text_steps
 from batchdigits.sources.images import cut_region, read_page
 from batchdigits.sources.regions import parse_region
-from batchdigits.types import Layout, Page, PageId, Row
+from batchdigits.types import Layout, Page, PageId, Row, Variant
 
 
 def inspect_image(
@@ -89,9 +89,11 @@ def inspect_image(
         return row, draw_text_steps(text_steps, tiles, scores, row, found, path.name)
     tiles, _, _, steps = look_for_digit(found, settings, reread)
     (rows,) = rows_of([[tiles]], classifier)
-    if steps.with_lines and rows[0].digits and rows[0].digits[0].box != tiles.boxes[0]:
-        shown = steps.with_lines
-        steps = replace(steps, lines=(), ink=shown.ink, groups=shown.groups, digit=shown.digit, tile=shown.tile)
+    for variant, box in zip(tiles.variants[1:], tiles.boxes[1:], strict=True):
+        if rows[0].box == box != tiles.boxes[0]:
+            shown = steps.others[variant]
+            lines = () if variant is Variant.WITH_LINES else steps.lines
+            steps = replace(steps, lines=lines, ink=shown.ink, groups=shown.groups, digit=shown.digit, tile=shown.tile)
     return rows[0], draw_steps(steps, rows[0], path.name)
 
 
@@ -131,7 +133,7 @@ def draw_steps(steps: Steps, row: Row, title: str) -> bytes:
 
 def _explain_colours(steps: Steps) -> str:
     parts = ["red: rulings removed"] if steps.lines else []
-    if len(steps.groups) > 1:
+    if steps.groups and ((steps.ink > 0) & (steps.digit == 0)).any():
         parts.append("orange: not the digit")
     return ", ".join(parts) or "threshold"
 
