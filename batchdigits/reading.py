@@ -115,7 +115,7 @@ class _Path(NamedTuple):
 
     spans: tuple[Span, ...]  # one for each digit, left to right; what lies between them is no digit
     score: float  # log likelihood
-    share: float  # of the likelihood of all ways to read it, 0 to 1
+    share: float  # of the likelihood of all ways to read it, that of those with the same digits, 0 to 1
     doubtful: bool  # a mark as large as a digit was left out
 
 
@@ -148,8 +148,8 @@ def read_text(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str) 
     if not tiles.arrangements:
         return Row(tiles.page, "", 0.0, Status.BLANK, "no_ink", model=model)
     best = scores.probabilities.max(axis=1, initial=0)
-    sure = np.clip(best * scores.known, _NEVER, 1)
-    read = [(held, [_read_line(line, sure) for line in held.lines]) for held in tiles.arrangements]
+    sure, shown = np.clip(best * scores.known, _NEVER, 1), scores.probabilities.argmax(axis=1)
+    read = [(held, [_read_line(line, sure, shown) for line in held.lines]) for held in tiles.arrangements]
     _, paths = max(read, key=lambda one: _likelihood(*one))
     written = [path for path in paths if path.spans]
     notes = tiles.notes
@@ -195,14 +195,14 @@ def _likelihood(held: Arrangement, paths: list[_Path]) -> float:
     return sum(path.score for path in paths) + math.log((1 - _UPRIGHT) / 3 if held.turns else _UPRIGHT)
 
 
-def _read_line(line: TextLine, sure: NDArray[np.float64]) -> _Path:
+def _read_line(line: TextLine, sure: NDArray[np.float64], shown: NDArray[np.int64]) -> _Path:
     """Find the likeliest way to read a line: Viterbi's algorithm, and the forward sum over all ways."""
     ending: list[list[tuple[int, float, Span | None]]] = [[] for _ in range(line.pieces + 1)]
     for span in line.spans:
         ending[span.stop].append((span.start, math.log(span.prior * sure[span.tile]), span))
-    for start, stop, prior in line.stains:
+    for start, stop, prior, alike in line.stains:
         inside = max(sure[span.tile] for span in line.spans if start <= span.start and span.stop <= stop)
-        ending[stop].append((start, math.log(prior * max(1 - inside, _NEVER)), None))
+        ending[stop].append((start, math.log(prior * max(1 - inside, alike, _NEVER)), None))
     best, total = [0.0], [0.0]
     back: list[tuple[int, Span | None]] = [(0, None)]
     large = {stain.stop for stain in line.stains if stain.prior < _SELDOM}
@@ -211,15 +211,33 @@ def _read_line(line: TextLine, sure: NDArray[np.float64]) -> _Path:
         best.append(best[likeliest[0]] + likeliest[1])
         back.append((likeliest[0], likeliest[2]))
         total.append(float(np.logaddexp.reduce([total[start] + _SHARPNESS * score for start, score, _ in ways])))
-    spans, at, doubtful = [], line.pieces, False
+    spans: list[Span] = []
+    at, doubtful = line.pieces, False
     while at:
         start, chosen = back[at]
         if chosen is not None:
-            spans.append(chosen)
+            spans.insert(0, chosen)
         else:
             doubtful |= at in large
         at = start
-    return _Path(tuple(reversed(spans)), best[-1], math.exp(_SHARPNESS * best[-1] - total[-1]), doubtful)
+    same = _sum_alike(ending, [int(shown[span.tile]) for span in spans], shown)
+    return _Path(tuple(spans), best[-1], math.exp(same - total[-1]), doubtful)
+
+
+def _sum_alike(
+    ending: Sequence[Sequence[tuple[int, float, Span | None]]], digits: Sequence[int], shown: NDArray[np.int64]
+) -> float:
+    """Return the log likelihood of all ways that read these digits, however they cut and whatever they leave out."""
+    wanted = np.array(digits, np.int64)
+    reached = np.full((len(ending), len(digits) + 1), -np.inf)  # so many pieces used, so many digits read
+    reached[0, 0] = 0.0
+    for stop, ways in enumerate(ending):
+        for start, score, span in ways:
+            before = reached[start] + _SHARPNESS * score
+            if span is not None:
+                before = np.concatenate([[-np.inf], np.where(wanted == shown[span.tile], before[:-1], -np.inf)])
+            reached[stop] = np.logaddexp(reached[stop], before)
+    return float(reached[-1, -1])
 
 
 #: What turns the candidates of a page into its row.

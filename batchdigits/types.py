@@ -90,6 +90,7 @@ class Stain(NamedTuple):
     start: int  #: the first piece, counted along the line
     stop: int  #: one past the last
     prior: float  #: how likely a mark of that size is none, whatever it shows, 0-1
+    alike: float = 0.0  #: the share of such marks that look just like a digit all the same, 0-1
 
 
 class TextLine(NamedTuple):

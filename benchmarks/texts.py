@@ -1,10 +1,11 @@
 """Numbers and pages: how many are read without a mistake, how many of their digits, and what is marked ok.
 
 python benchmarks/texts.py FOLDER --layout number|page [--model cnn] [--models-dir DIR]
-python benchmarks/texts.py --simulate 400 --layout number|page
+python benchmarks/texts.py --simulate 400 --layout number|page|amount
 
 The FOLDER has a labels.csv (columns file,label), a label being digits with a space between lines. Instead of one, texts
-can be simulated: on these the threshold of `ok` and the sharpness of a text's confidence were chosen.
+can be simulated: on these the threshold of `ok` and the sharpness of a text's confidence were chosen. An amount is a
+number with commas, cents or signs at its end, of which only the digits count.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from batchdigits import Classifier, Row, Status, classify, classify_array, load_model
 from batchdigits.evaluation import edit_distance
-from batchdigits.training.texts import random_text, simulate_text
+from batchdigits.training.texts import random_amount, random_text, simulate_text
 
 SEED = 21
 HARDEST = 0.6  # of the simulated pictures: an ordinary phone photo has 0.5
@@ -41,11 +42,11 @@ def read_simulated(count: int, layout: str, classifier: Classifier) -> tuple[lis
     for number in range(count):
         rng = np.random.default_rng((SEED, number))
         page = layout == "page"
-        text = random_text(rng, int(rng.integers(2, 6)) if page else 1)
+        text = random_amount(rng) if layout == "amount" else random_text(rng, int(rng.integers(2, 6)) if page else 1)
         turns = int(rng.integers(1, 4)) if page and rng.random() < 0.3 else 0
         picture = simulate_text(text, rng, difficulty=rng.uniform(0, HARDEST), turns=turns)
-        rows.append(classify_array(picture, model=classifier, layout=layout, name=f"{number}"))
-        texts.append(text)
+        rows.append(classify_array(picture, model=classifier, layout="page" if page else "number", name=f"{number}"))
+        texts.append("".join(character for character in text if character.isdigit() or character == " "))
     return rows, texts
 
 
@@ -75,7 +76,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--simulate", type=int, metavar="COUNT")
-    parser.add_argument("--layout", required=True, choices=("number", "page"))
+    parser.add_argument("--layout", required=True, choices=("number", "page", "amount"))
     parser.add_argument("--model", default="cnn")
     parser.add_argument("--models-dir", type=Path)
     arguments = parser.parse_args()

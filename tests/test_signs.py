@@ -10,10 +10,11 @@ from batchdigits.types import Box
 
 SIZE = 100
 ONE = [((5, 0), (0, 100))]
-SLASH = [((50, 0), (0, 100))]
+SLASH = [((110, 0), (0, 100))]
 LEANING = [((32, 0), (0, 100))]
 DASH = [((0, 50), (45, 48))]
 EQUALS = [((0, 40), (45, 38)), ((0, 60), (45, 60))]
+NEAR = [((0, 40), (45, 38)), ((0, 52), (45, 52))]  # an equals sign that is one piece
 FOUR = [((30, 0), (0, 60)), ((0, 60), (60, 60)), ((45, 30), (45, 100))]
 FIVE = [((5, 8), (0, 45)), ((0, 45), (50, 60)), ((50, 60), (40, 95)), ((40, 95), (0, 98))]
 BAR = [((12, 0), (55, 0))]  # of the 5, with a gap
@@ -28,8 +29,11 @@ def row_of(*signs):
         for start, end in strokes:
             cv2.line(canvas, (left + start[0], 20 + start[1]), (left + end[0], 20 + end[1]), 255, 7)
         left += max(x for stroke in strokes for x, _ in stroke) + 25
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(canvas)
-    boxes = [Box(x, y, x + w, y + h) for x, y, w, h, _ in stats[1:]]
+    _, near = cv2.connectedComponents(cv2.dilate(canvas, np.ones((7, 7), np.uint8)))
+    labels = np.where(canvas > 0, near, 0)  # strokes close together are one piece
+    count = labels.max() + 1
+    places = [np.nonzero(labels == label) for label in range(1, count)]
+    boxes = [Box(x.min(), y.min(), x.max() + 1, y.max() + 1) for y, x in places]
     pieces = [Piece(label, label, box) for label, box in zip(range(1, count), boxes, strict=True)]
     return sorted(pieces, key=lambda piece: piece.box.left + piece.box.right), labels.astype(np.int32)
 
@@ -43,7 +47,7 @@ def row_of(*signs):
         ((FOUR, ONE, EQUALS), 2),
         ((FOUR, SLASH, DASH), 1),
         ((FOUR, SLASH), 2),  # a 1 may lean
-        ((FOUR, LEANING, DASH), 2),
+        ((FOUR, NEAR), 1),
         ((FOUR, DASH, FOUR), 3),
         ((FOUR, FIVE, (BAR, 63)), 3),
         ((DASH,), 1),
@@ -52,6 +56,23 @@ def row_of(*signs):
 )
 def test_signs_that_end_an_amount_go_and_digits_stay(signs, left):
     pieces, labels = row_of(*signs)
-    kept = without_end_signs(pieces, labels, SIZE)
+    kept = without_end_signs(pieces, labels, SIZE).pieces
     assert len(kept) == left
     assert kept == pieces[:left]  # signs come last
+
+
+@pytest.mark.parametrize(
+    ("signs", "slash"),
+    [
+        ((FOUR, ONE, DASH), 0),  # upright
+        ((FOUR, LEANING, DASH), 1),
+        ((LEANING, LEANING, LEANING, LEANING, DASH), 0.8),  # so does everything
+        ((FOUR, LEANING), 0),
+        ((FOUR, FOUR, DASH), 0),
+    ],
+)
+def test_a_stroke_before_the_dash_may_be_a_slash_as_well_as_a_one(signs, slash):
+    pieces, labels = row_of(*signs)
+    ended = without_end_signs(pieces, labels, SIZE)
+    assert ended.slash == slash
+    assert ended.doubtful == (ended.pieces[-1] if slash else None)

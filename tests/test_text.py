@@ -68,6 +68,12 @@ def test_the_bar_of_a_five_joins_its_line_and_makes_none():
     assert find_rows([three, five, bar], 90) == [[1, 2, 0]]
 
 
+def test_a_dash_belongs_to_the_line_that_it_ends():
+    line = [Box(left, 0, left + 60, 100) for left in (0, 90, 180)]
+    assert find_rows([*line, Box(310, 45, 345, 52)], 100) == [[0, 1, 2, 3]]
+    assert find_rows([*line, Box(310, 245, 345, 252)], 100) == [[0, 1, 2]]
+
+
 def test_a_dot_far_from_every_line_is_left_out():
     assert find_rows([*boxes_in_line(3), Box(300, 300, 303, 303)], 20) == [[0, 1, 2]]
     assert find_rows([], 20) == []
@@ -172,6 +178,23 @@ def test_a_stain_is_left_out_of_the_text():
     assert row.prediction == "5"
 
 
+def test_ways_to_cut_that_read_the_same_are_no_doubt():
+    spans = (Span(0, 1, 0, 1.0), Span(1, 2, 1, 1.0), Span(0, 2, 2, 0.4))
+    tiles = tiles_of([], 0, lines=[TextLine(2, spans, (Stain(0, 1, 0.05), Stain(1, 2, 0.8)))])
+    same, other = (read(tiles, scores_of((5, 0.99, 0.99), (1, 0.9, 0.1), (joined, 0.99, 0.9))) for joined in (5, 6))
+    assert same.prediction == other.prediction == "5"
+    assert same.confidence > 0.9
+    assert other.confidence < 0.85
+
+
+@pytest.mark.parametrize(("alike", "text"), [(0.0, "51"), (1.0, "5")])
+def test_what_is_mostly_a_stain_is_one_however_much_it_looks_like_a_digit(alike, text):
+    spans = (Span(0, 1, 0, 1.0), Span(1, 2, 1, 0.01))
+    line = TextLine(2, spans, (Stain(0, 1, 0.05), Stain(1, 2, 0.8, alike)))
+    row = read(tiles_of([], 0, lines=[line]), scores_of((5, 0.999, 0.999), (1, 0.999, 0.999)))
+    assert row.prediction == text
+
+
 def test_only_stains_are_no_text():
     row = read(tiles_of([(0, 1)], 1), scores_of((1, 0.5, 0.001)))
     assert (row.prediction, row.confidence, row.status, row.reason) == ("", 0.0, Status.REVIEW, "not_a_digit")
@@ -223,6 +246,20 @@ def test_most_numbers_are_right_and_those_marked_ok_all(cnn):
     assert sum(right) >= 34
     assert all(good for row, good in zip(rows, right, strict=True) if row.status is Status.OK)
     assert sum(row.status is Status.OK for row in rows) >= 28
+
+
+@pytest.mark.parametrize("amount", ["12,345", "1,234.50", "98.06", "987=", "450-"])
+def test_the_signs_of_an_amount_are_no_digits(cnn, amount):
+    wanted = "".join(character for character in amount if character.isdigit())
+    rows = [classify_array(picture(amount, seed), model=cnn, layout="number") for seed in range(6)]
+    assert sum(row.prediction == wanted for row in rows) >= 5
+    assert all(row.prediction == wanted for row in rows if row.status is Status.OK)
+
+
+def test_a_slash_before_the_dash_that_ends_an_amount_is_no_sure_one(cnn):
+    rows = [classify_array(picture("6304/-", seed), model=cnn, layout="number") for seed in range(6)]
+    assert sum(row.prediction == "6304" for row in rows) >= 4
+    assert not any(row.prediction == "63041" and row.status is Status.OK for row in rows)
 
 
 def test_a_number_in_a_row_of_boxes(cnn):

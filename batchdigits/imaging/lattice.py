@@ -14,6 +14,8 @@ from batchdigits.types import Box, Stain
 _MOST = 6  # pieces in a candidate
 _GAP, _WIDEST, _TALLEST = 0.25, 1.6, 2.0  # of a digit's size, within a candidate
 _SMALL, _SMALL_STAIN, _LARGE_STAIN = 0.45, 0.3, 0.05  # a mark smaller than that share of a digit is often a stain
+_COMMA, _COMMA_ALIKE = 0.8, 0.5  # what hangs low is more often one, and half of them are as straight as a 1
+_SLIM = 0.7  # of its height: a comma's width
 _CUT = 0.1  # the share of valleys in a mark where one digit ends and another begins
 _SIDE_BY_SIDE = 0.1  # the share of marks beside each other that are one digit
 _FRAGMENT, _FRAGMENTS = 0.7, 0.4  # the same, if one is lower than that share of a digit
@@ -75,13 +77,27 @@ def find_candidates(pieces: Sequence[Piece], size: float) -> Iterator[Candidate]
 
 def find_stains(pieces: Sequence[Piece], size: float) -> Iterator[Stain]:
     """Return the marks of a line, each whole, as what may be a stain; a digit is seldom joined to one."""
+    marks = [list(mark) for _, mark in groupby(pieces, key=lambda piece: piece.mark)]
+    boxes = [box_around(mark) for mark in marks]
+    tall = [box for box in boxes if box.longer >= _SMALL * size]
     start = 0
-    for _, mark in groupby(pieces, key=lambda piece: piece.mark):
-        members = list(mark)
-        box = box_around(members)
-        small = box.longer < _SMALL * size
-        yield Stain(start, start + len(members), _SMALL_STAIN if small else _LARGE_STAIN)
-        start += len(members)
+    for mark, box in zip(marks, boxes, strict=True):
+        stop = start + len(mark)
+        if box.longer >= _SMALL * size:
+            yield Stain(start, stop, _LARGE_STAIN)
+        elif _is_comma(box, tall):
+            yield Stain(start, stop, _COMMA, _COMMA_ALIKE)
+        else:
+            yield Stain(start, stop, _SMALL_STAIN)
+        start = stop
+
+
+def _is_comma(box: Box, tall: Sequence[Box]) -> bool:
+    """Tell whether a small mark is upright and hangs from the lower half of the digit next to it."""
+    if not tall or box.width > _SLIM * box.height:
+        return False
+    beside = min(tall, key=lambda other: abs(other.left + other.right - box.left - box.right))
+    return 2 * box.top > beside.top + beside.bottom
 
 
 def _join_prior(box: Box, other: Box, size: float) -> float:

@@ -12,6 +12,7 @@ from batchdigits.types import Box
 _SMALL = 0.45  # of a digit's size: what is lower, as the bar of a 5, joins a line, but makes none
 _STEEPEST = 0.5  # slope of the writing: beyond it, the next digit is not the neighbour on the right
 _LEAST_OVERLAP = 0.35  # of the lower of two heights, between neighbours in a line
+_BESIDE, _ABOVE = 1.0, 0.35  # of a digit's size: how far a small piece may lie from its line
 
 
 def find_rows(boxes: Sequence[Box], size: float) -> list[list[int]]:
@@ -51,8 +52,8 @@ def find_rows(boxes: Sequence[Box], size: float) -> list[list[int]]:
     for piece in np.setdiff1d(np.arange(len(boxes)), large):
         across = [np.maximum(0, np.maximum(left[row] - right[piece], left[piece] - right[row])) for row in whole]
         down = [np.maximum(0, np.maximum(upper[row] - lower[piece], upper[piece] - lower[row])) for row in whole]
-        gaps = [float((x + y).min()) for x, y in zip(across, down, strict=True)]
-        if gaps and min(gaps) < _LEAST_OVERLAP * size:
+        gaps = [float((x / _BESIDE + y / _ABOVE).min()) for x, y in zip(across, down, strict=True)]
+        if gaps and min(gaps) < size:
             rows[int(np.argmin(gaps))].append(int(piece))
     return [sorted(rows[number], key=lambda piece: (middle[piece], piece)) for number in np.argsort(levels)]
 

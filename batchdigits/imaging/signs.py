@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from batchdigits.imaging.lattice import Piece
 
-_LONG, _LOW, _FLAT = 0.2, 0.25, 0.4  # of a dash: width and height of a digit's size, height of its width
-_STRAIGHT = 0.1  # of a slash: its spread across, of that along it
-_SLANT = 0.4  # of a slash: across for each down, some 22 degrees; a 1 seldom leans so far
+_LONG, _LOW, _FLAT = 0.12, 0.25, 0.4  # of a dash: width and height of a digit's size, height of its width
+_HIGHEST, _FLAT_OF_TWO = 0.6, 0.6  # of two dashes, one above the other: together, of a digit's size, and of each
+_STRAIGHT = 0.17  # of a slash: its spread across, of that along it, a thick pen included
+_UPRIGHT = 0.07  # of a stroke: so little across for each up that it is no slash
+_FURTHER, _MUCH_FURTHER = 0.13, 0.7  # than the digits lean: more often a slash than a 1, and always
 
 
-def without_end_signs(row: Sequence[Piece], labels: NDArray[np.int32], size: float) -> list[Piece]:
+class Ended(NamedTuple):
+    """A line without the signs that end it."""
+
+    pieces: list[Piece]
+    doubtful: Piece | None = None  #: the last piece, if it may be the slash of a ``/-`` as well as a 1
+    slash: float = 0.0  #: how likely it is, beside a 1
+
+
+def without_end_signs(row: Sequence[Piece], labels: NDArray[np.int32], size: float) -> Ended:
     """Leave out the ``-``, ``=``, ``/-`` or ``/=`` that keeps others from adding digits to an amount.
 
     Parameters
@@ -28,34 +40,44 @@ def without_end_signs(row: Sequence[Piece], labels: NDArray[np.int32], size: flo
 
     Returns
     -------
-    list of Piece
+    Ended
         The row without them, or all of it if nothing else would be left.
     """
-    dashes = [piece for piece in row if _is_dash(piece, size)]
+    dashes = [piece for piece in row if _is_dash(piece, labels, size)]
     others = [piece for piece in row if piece not in dashes]
     if not others:
-        return list(row)
+        return Ended(list(row))
     end = max(piece.box.right for piece in others)
-    ending = [dash for dash in dashes if dash.box.left >= end]  # the bar of a 5 lies above it
-    if not ending:
-        return list(row)
+    # a slash leans over its dash, and the bar of a 5 lies above it
+    ending = [dash for dash in dashes if dash.box.left + dash.box.right > 2 * end]
+    kept = [piece for piece in row if piece not in ending]
     last = max(others, key=lambda piece: piece.box.right)
-    if len(others) > 1 and _is_slash(last, labels):
-        ending.append(last)
-    return [piece for piece in row if piece not in ending]
+    before = [piece for piece in others if piece is not last]
+    lean, spread = _lean(last, labels)
+    if not ending or not before or spread > _STRAIGHT**2 or lean < _UPRIGHT:
+        return Ended(kept)
+    usual = float(np.median([0.0, 0.0, *(_lean(piece, labels)[0] for piece in before)]))  # a 7 says little of the hand
+    if lean > _MUCH_FURTHER + max(0.0, usual):
+        return Ended([piece for piece in kept if piece is not last])
+    return Ended(kept, last, 1.0 if lean > _FURTHER + usual else 0.8)
 
 
-def _is_dash(piece: Piece, size: float) -> bool:
+def _is_dash(piece: Piece, labels: NDArray[np.int32], size: float) -> bool:
+    """Tell a dash, or several one above the other."""
     box = piece.box
-    return box.width >= _LONG * size and box.height <= min(_LOW * size, _FLAT * box.width)
+    if box.height > _HIGHEST * size:
+        return False
+    mask = (labels[box.top : box.bottom, box.left : box.right] == piece.label).astype(np.uint8)
+    *_, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    strokes = stats[1:]
+    width, height = strokes[:, cv2.CC_STAT_WIDTH], strokes[:, cv2.CC_STAT_HEIGHT]
+    flat = _FLAT if len(strokes) == 1 else _FLAT_OF_TWO
+    return bool(np.all((width >= _LONG * size) & (height <= np.minimum(_LOW * size, flat * width))))
 
 
-def _is_slash(piece: Piece, labels: NDArray[np.int32]) -> bool:
-    """Tell a straight stroke that leans to the right."""
+def _lean(piece: Piece, labels: NDArray[np.int32]) -> tuple[float, float]:
+    """Return how far ink leans to the right, for each pixel up, and the share of its spread that this leaves open."""
     box = piece.box
     y, x = np.nonzero(labels[box.top : box.bottom, box.left : box.right] == piece.label)
-    if len(x) < 2:
-        return False
-    spread, directions = np.linalg.eigh(np.cov(x, y))
-    across, down = directions[:, 1]
-    return bool(spread[0] < _STRAIGHT**2 * spread[1] and -across / down > _SLANT) if down else False
+    (across, both), (_, down) = np.cov(x, y) if len(x) > 1 else np.zeros((2, 2))
+    return (-both / down, (across - both**2 / down) / down) if down else (0.0, 1.0)

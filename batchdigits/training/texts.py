@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from batchdigits.training.augment import enlarge
 from batchdigits.training.fields import Float
-from batchdigits.training.pens import draw_ink, random_pen
+from batchdigits.training.pens import Pen, draw_ink, random_pen
 from batchdigits.training.scenes import PrintedBox, Ruling, random_scene
 from batchdigits.training.scrawls import Handwriting
 from batchdigits.training.simulator import for_pencil, photograph
@@ -19,10 +20,27 @@ from batchdigits.training.skeletons import draw_skeleton
 
 _HEIGHT = 100  # of a digit in the ink map, pixels
 
+#: Signs of an amount: their strokes, points (x, y) in units of a digit's height, y down from a digit's top.
+_SIGNS: Mapping[str, Sequence[Sequence[tuple[float, float]]]] = MappingProxyType({
+    ",": [[(0.06, 0.84), (0.08, 0.9), (0.0, 1.02)]],
+    ".": [[(0.0, 0.94), (0.02, 0.96)]],
+    "-": [[(0.0, 0.5), (0.35, 0.48)]],
+    "=": [[(0.0, 0.42), (0.35, 0.4)], [(0.0, 0.6), (0.35, 0.6)]],
+    "/": [[(0.34, 0.0), (0.0, 1.02)]],
+})  # fmt: skip
+
 
 def random_text(rng: np.random.Generator, lines: int) -> str:
     """Draw lines of digits, with a space between lines."""
     return " ".join("".join(rng.choice(list("0123456789"), int(rng.integers(2, 10)))) for _ in range(lines))
+
+
+def random_amount(rng: np.random.Generator) -> str:
+    """Draw an amount as people write them: with commas, cents, and signs that keep others from adding digits."""
+    whole = int(np.exp(rng.uniform(np.log(100), np.log(1e6))))
+    cents = f".{int(rng.integers(100)):02d}" if rng.random() < 0.4 else ""
+    end = str(rng.choice(["", "-", "=", "/-"], p=[0.4, 0.1, 0.2, 0.3])) if not cents else ""
+    return (f"{whole:,}" if rng.random() < 0.6 else f"{whole}") + cents + end
 
 
 def simulate_text(
@@ -38,7 +56,7 @@ def simulate_text(
     Parameters
     ----------
     text : str
-        Digits; a space begins a new line.
+        Digits, and the signs ``, . - = /``; a space begins a new line.
     rng : numpy.random.Generator
         The same state gives the same pixels.
     difficulty : float
@@ -69,13 +87,26 @@ def simulate_text(
         ink = enlarge(written[0][same[int(rng.integers(len(same)))]])
         return np.asarray(cv2.resize(ink, (max(4, round(ink.shape[1] * height / ink.shape[0])), height)), np.float32)
 
-    lines = [_line([digit(int(character)) for character in line], close, slant, rng) for line in text.split()]
+    def draw(character: str) -> Float:
+        return digit(int(character)) if character.isdigit() else _sign(character, pen, rng)
+
+    lines = [_line([draw(character) for character in line], close, slant, rng) for line in text.split()]
     ink = _page(lines, rng)
     height = rng.uniform(40, 130) * ink.shape[0] / _HEIGHT
     width = height * ink.shape[1] / ink.shape[0]
     size = max(72, round(height / rng.uniform(0.45, 0.85))), max(72, round(width / rng.uniform(0.55, 0.9)))
     picture = photograph(ink, replace(scene, size=size, digit_height=height / size[0]), rng)
     return np.ascontiguousarray(np.rot90(picture, -turns))
+
+
+def _sign(sign: str, pen: Pen, rng: np.random.Generator) -> Float:
+    """Draw a sign with as much paper above and below as it takes to the size of a digit."""
+    strokes = [np.array(stroke) + rng.normal(0, 0.02, (len(stroke), 2)) for stroke in _SIGNS[sign]]
+    heights = np.concatenate(strokes)[:, 1]
+    height = round((np.ptp(heights) + pen.width * (1 + pen.pressure)) * _HEIGHT) + 2  # a margin of one pixel each
+    ink = draw_ink(strokes, height=height, pen=pen, rng=rng)
+    above = max(0, round((heights.min() - pen.width / 2) * _HEIGHT))
+    return np.pad(ink, ((above, max(0, _HEIGHT - above - ink.shape[0])), (0, 0)))
 
 
 def _line(digits: Sequence[Float], close: float, slant: float, rng: np.random.Generator) -> Float:
