@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from batchdigits.imaging.lattice import Piece
-from batchdigits.imaging.signs import without_end_signs
+from batchdigits.imaging.signs import without_signs
 from batchdigits.types import Box
 
 SIZE = 100
 ONE = [((5, 0), (0, 100))]
 SLASH = [((110, 0), (0, 100))]
 LEANING = [((32, 0), (0, 100))]
+TALL = [((32, -12), (0, 105))]
 DASH = [((0, 50), (45, 48))]
 EQUALS = [((0, 40), (45, 38)), ((0, 60), (45, 60))]
 NEAR = [((0, 40), (45, 38)), ((0, 52), (45, 52))]  # an equals sign that is one piece
@@ -56,7 +57,7 @@ def row_of(*signs):
 )
 def test_signs_that_end_an_amount_go_and_digits_stay(signs, left):
     pieces, labels = row_of(*signs)
-    kept = without_end_signs(pieces, labels, SIZE).pieces
+    kept = without_signs(pieces, labels, SIZE).pieces
     assert len(kept) == left
     assert kept == pieces[:left]  # signs come last
 
@@ -68,11 +69,12 @@ def test_signs_that_end_an_amount_go_and_digits_stay(signs, left):
         ((FOUR, LEANING, DASH), 1),
         ((LEANING, LEANING, LEANING, LEANING, DASH), 0.8),  # so does everything
         ((FOUR, LEANING), 0),
+        ((FOUR, TALL), 0.4),
         ((FOUR, FOUR, DASH), 0),
     ],
 )
-def test_a_stroke_before_the_dash_may_be_a_slash_as_well_as_a_one(signs, slash):
+def test_a_leaning_stroke_may_be_a_slash_as_well_as_a_one_if_it_is_tall_or_before_the_dash(signs, slash):
     pieces, labels = row_of(*signs)
-    ended = without_end_signs(pieces, labels, SIZE)
-    assert ended.slash == slash
-    assert ended.doubtful == (ended.pieces[-1] if slash else None)
+    unsigned = without_signs(pieces, labels, SIZE)
+    last = pieces[len(signs) - (signs[-1] is DASH) - 1]
+    assert unsigned.slashes == ({last.label: slash} if slash else {})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import groupby
+from types import MappingProxyType
 from typing import NamedTuple
 
 from batchdigits.imaging.segment import Part
@@ -21,6 +22,9 @@ _SIDE_BY_SIDE = 0.1  # the share of marks beside each other that are one digit
 _FRAGMENT, _FRAGMENTS = 0.7, 0.4  # the same, if one is lower than that share of a digit
 _STACKED = 0.7  # the share of marks one above the other that are one digit
 _SPREAD = 0.35  # of the logarithm of a digit's size
+
+
+_NONE: Mapping[int, float] = MappingProxyType({})
 
 
 class Piece(NamedTuple):
@@ -75,8 +79,21 @@ def find_candidates(pieces: Sequence[Piece], size: float) -> Iterator[Candidate]
                 yield Candidate(start, stop, box, prior * _size_prior(box, size))
 
 
-def find_stains(pieces: Sequence[Piece], size: float) -> Iterator[Stain]:
-    """Return the marks of a line, each whole, as what may be a stain; a digit is seldom joined to one."""
+def find_stains(pieces: Sequence[Piece], size: float, slashes: Mapping[int, float] = _NONE) -> Iterator[Stain]:
+    """Return the marks of a line, each whole, as what may be a stain; a digit is seldom joined to one but a slash.
+
+    Parameters
+    ----------
+    pieces : sequence of Piece
+        Of a line, left to right.
+    size : float
+        Of a digit: the longer side of its box, in pixels.
+    slashes : mapping of int to float
+        Labels of pieces that may be a slash as well as a 1, and how likely that is, beside a 1.
+    """
+    for number, piece in enumerate(pieces):
+        if piece.label in slashes:
+            yield Stain(number, number + 1, slashes[piece.label], 1.0)
     marks = [list(mark) for _, mark in groupby(pieces, key=lambda piece: piece.mark)]
     boxes = [box_around(mark) for mark in marks]
     tall = [box for box in boxes if box.longer >= _SMALL * size]

@@ -1,4 +1,4 @@
-"""Signs that end an amount of money: no digits, though a slash looks like a 1."""
+"""Signs among the digits of a line: a dash ends an amount of money, and a slash looks like a 1."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ from batchdigits.imaging.lattice import Piece
 _LONG, _LOW, _FLAT = 0.12, 0.25, 0.4  # of a dash: width and height of a digit's size, height of its width
 _HIGHEST, _FLAT_OF_TWO = 0.6, 0.6  # of two dashes, one above the other: together, of a digit's size, and of each
 _STRAIGHT = 0.17  # of a slash: its spread across, of that along it, a thick pen included
+_TALL, _TALLER = 0.45, 1.05  # of a digit's size: no small mark; of the digits' height: more often a slash than a 1
 _UPRIGHT = 0.07  # of a stroke: so little across for each up that it is no slash
 _FURTHER, _MUCH_FURTHER = 0.13, 0.7  # than the digits lean: more often a slash than a 1, and always
 
 
-class Ended(NamedTuple):
-    """A line without the signs that end it."""
+class _Slash(NamedTuple):
+    lean: float  # beyond the lean of the digits
+    tall: bool  # beside them
+
+
+class Unsigned(NamedTuple):
+    """A line without its signs."""
 
     pieces: list[Piece]
-    doubtful: Piece | None = None  #: the last piece, if it may be the slash of a ``/-`` as well as a 1
-    slash: float = 0.0  #: how likely it is, beside a 1
+    slashes: dict[int, float]  #: labels of pieces that may be a slash as well as a 1: how likely it is, beside a 1
 
 
-def without_end_signs(row: Sequence[Piece], labels: NDArray[np.int32], size: float) -> Ended:
+def without_signs(row: Sequence[Piece], labels: NDArray[np.int32], size: float) -> Unsigned:
     """Leave out the ``-``, ``=``, ``/-`` or ``/=`` that keeps others from adding digits to an amount.
 
     Parameters
@@ -40,26 +45,25 @@ def without_end_signs(row: Sequence[Piece], labels: NDArray[np.int32], size: flo
 
     Returns
     -------
-    Ended
+    Unsigned
         The row without them, or all of it if nothing else would be left.
     """
     dashes = [piece for piece in row if _is_dash(piece, labels, size)]
     others = [piece for piece in row if piece not in dashes]
     if not others:
-        return Ended(list(row))
+        return Unsigned(list(row), {})
     end = max(piece.box.right for piece in others)
     # a slash leans over its dash, and the bar of a 5 lies above it
     ending = [dash for dash in dashes if dash.box.left + dash.box.right > 2 * end]
     kept = [piece for piece in row if piece not in ending]
+    slashes = _find_slashes([piece for piece in others if piece.box.longer > _TALL * size], labels)
     last = max(others, key=lambda piece: piece.box.right)
-    before = [piece for piece in others if piece is not last]
-    lean, spread = _lean(last, labels)
-    if not ending or not before or spread > _STRAIGHT**2 or lean < _UPRIGHT:
-        return Ended(kept)
-    usual = float(np.median([0.0, 0.0, *(_lean(piece, labels)[0] for piece in before)]))  # a 7 says little of the hand
-    if lean > _MUCH_FURTHER + max(0.0, usual):
-        return Ended([piece for piece in kept if piece is not last])
-    return Ended(kept, last, 1.0 if lean > _FURTHER + usual else 0.8)
+    if ending and len(others) > 1 and last.label in slashes:
+        lean = slashes[last.label].lean
+        if lean > _MUCH_FURTHER:
+            return Unsigned([piece for piece in kept if piece is not last], {})
+        return Unsigned(kept, {last.label: 1.0 if lean > _FURTHER else 0.8})
+    return Unsigned(kept, {label: 0.4 for label, slash in slashes.items() if slash.lean > _FURTHER and slash.tall})
 
 
 def _is_dash(piece: Piece, labels: NDArray[np.int32], size: float) -> bool:
@@ -81,3 +85,17 @@ def _lean(piece: Piece, labels: NDArray[np.int32]) -> tuple[float, float]:
     y, x = np.nonzero(labels[box.top : box.bottom, box.left : box.right] == piece.label)
     (across, both), (_, down) = np.cov(x, y) if len(x) > 1 else np.zeros((2, 2))
     return (-both / down, (across - both**2 / down) / down) if down else (0.0, 1.0)
+
+
+def _find_slashes(row: Sequence[Piece], labels: NDArray[np.int32]) -> dict[int, _Slash]:
+    """Find the straight strokes that lean to the right, by their labels; `row` is without dashes and small marks."""
+    if len(row) < 2:
+        return {}
+    leans, spreads = np.array([_lean(piece, labels) for piece in row]).T
+    heights = np.array([piece.box.height for piece in row])
+    slashes = {}
+    for number in map(int, np.flatnonzero((spreads < _STRAIGHT**2) & (leans > _UPRIGHT))):
+        usual = np.median([0.0, 0.0, *np.delete(leans, number)])  # a 7 alone says little of the hand
+        tall = heights[number] > _TALLER * np.median(np.delete(heights, number))
+        slashes[row[number].label] = _Slash(float(leans[number] - usual), bool(tall))
+    return slashes

@@ -25,8 +25,8 @@ from batchdigits.imaging.quality import find_faults, is_illegible
 from batchdigits.imaging.rows import find_rows
 from batchdigits.imaging.segment import Part, find_parts, is_rim, is_stroke, is_tiny
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.imaging.signs import without_end_signs
-from batchdigits.types import Arrangement, Box, Layout, Page, Span, Stain, TextLine, Tiles
+from batchdigits.imaging.signs import without_signs
+from batchdigits.types import Arrangement, Box, Layout, Page, Span, TextLine, Tiles
 
 FINER = 2
 """The usual working size, as a multiple of that for one digit: digits are a small part of a page."""
@@ -118,16 +118,14 @@ def trace_text(
         pieces = [piece._replace(box=_turned(piece.box, turns, ink.shape)) for piece in whole]
         text = []
         for row in _rows(pieces, size):
-            ended = without_end_signs(row, sheet.labels, size)
-            units = sheet.cut(ended.pieces)
+            unsigned = without_signs(row, sheet.labels, size)
+            units = sheet.cut(unsigned.pieces)
             spans = []
             for start, stop, box, prior in find_candidates(units, size):
                 spans.append(Span(start, stop, len(tiles), prior))
                 boxes.append(_turned(box, -turns % 4, sheet.labels.shape))
                 tiles.append(sheet.tile(units[start:stop], box, settings))
-            stains = list(find_stains(units, size))
-            if ended.doubtful and units[-1].mark == ended.doubtful.mark:
-                stains.append(Stain(stains[-1].start, len(units), ended.slash, 1.0))
+            stains = find_stains(units, size, unsigned.slashes)
             text.append(TextLine(len(units), tuple(spans), tuple(stains)))
         if text:
             arrangements.append(Arrangement(turns, tuple(text)))
