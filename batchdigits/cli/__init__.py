@@ -11,6 +11,7 @@ import typer
 
 from batchdigits import __version__
 from batchdigits.cli.classify import classify
+from batchdigits.cli.evaluate import evaluate
 from batchdigits.cli.inspect import inspect
 from batchdigits.cli.models import models
 from batchdigits.cli.train import train
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (classify, inspect, train, models):
+for command in (classify, evaluate, inspect, train, models):
     app.command()(command)
 
 

@@ -9,6 +9,7 @@ from batchdigits.classifiers.card import read_card, read_weights
 from batchdigits.classifiers.runner import load_model
 from batchdigits.classifiers.store import find_all
 from batchdigits.errors import ModelError
+from batchdigits.report.tables import aligned, markdown
 
 _HEADINGS = {
     "name": "model",
@@ -74,13 +75,7 @@ def format_table(models: list[dict[str, str | float]], form: str) -> str:
         return json.dumps(models, indent=2, ensure_ascii=False) + "\n"
     cells = [list(_HEADINGS.values())]
     cells += [[_cell(key, model[key]) for key in _HEADINGS] for model in models]
-    if form == "md":
-        lines = ["| " + " | ".join(row) + " |" for row in cells]
-        lines.insert(1, "|" + " --- |" * len(_HEADINGS))
-        return "\n".join(lines) + "\n"
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADINGS))]
-    padded = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    return "\n".join(padded) + "\n"
+    return markdown(cells) if form == "md" else aligned(cells)
 
 
 def _cell(key: str, value: str | float) -> str:

@@ -1,0 +1,170 @@
+"""The command `evaluate`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from batchdigits.cli.common import (
+    JobsOption,
+    LayoutOption,
+    ModelsDirOption,
+    QuietOption,
+    available_cores,
+    count_aloud,
+    exit_codes,
+    say,
+)
+from batchdigits.errors import ExitCode, NoInputError, UsageError
+from batchdigits.types import Layout
+
+if TYPE_CHECKING:
+    from batchdigits.assessment import Assessment, Match
+
+
+class ScoreFormat(StrEnum):
+    """Formats of `evaluate`."""
+
+    TABLE = "table"
+    JSON = "json"
+    MD = "md"
+
+
+def evaluate(
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FOLDER]", help="Pictures in folders named by what they show (FOLDER/7/a.jpg), or see --labels."
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="Model: a name or a folder. Repeatable, to compare several.",
+            envvar="BATCHDIGITS_MODEL",
+            show_default="cnn",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV with the columns file and label.",
+            envvar="BATCHDIGITS_LABELS",
+            show_default="the folders' names",
+        ),
+    ] = None,
+    file_column: Annotated[
+        str | None,
+        typer.Option(help="The column of --labels that names the files.", envvar="BATCHDIGITS_FILE_COLUMN"),
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(help="The column of --labels that says what they show.", envvar="BATCHDIGITS_LABEL_COLUMN"),
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Judge these rows, a CSV of `classify`, instead of reading pictures.", envvar="BATCHDIGITS_PREDICTIONS"
+        ),
+    ] = None,
+    layout: LayoutOption = Layout.DIGIT,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write all figures here, as JSON.", envvar="BATCHDIGITS_SCORES", show_default=False
+        ),
+    ] = None,
+    form: Annotated[
+        ScoreFormat, typer.Option("--format", "-f", help="What to print.", envvar="BATCHDIGITS_SCORE_FORMAT")
+    ] = ScoreFormat.TABLE,
+    fail_under: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Exit with 6 if any model is right less often.", envvar="BATCHDIGITS_FAIL_UNDER"
+        ),
+    ] = None,
+    target_error: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Find the confidence from which on at most this share is wrong.",
+            envvar="BATCHDIGITS_TARGET_ERROR",
+        ),
+    ] = None,
+    models_dir: ModelsDirOption = None,
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure how good models are on pictures whose digits are known."""
+    with exit_codes():
+        from batchdigits.assessment import assess_predictions
+        from batchdigits.report.score_table import format_scores
+        from batchdigits.writers import atomic_file
+
+        match = _match(labels, file_column, label_column)
+        if predictions is not None:
+            if inputs or model:
+                raise UsageError("--predictions judges rows that are there: it takes no pictures and no --model.")
+            found = assess_predictions(predictions, match)
+        elif inputs:
+            found = _read(inputs, model or ["cnn"], match, models_dir, layout, jobs or available_cores(), quiet)
+        else:
+            raise UsageError("Name a folder with pictures, or --predictions.")
+        scores = found.scores(target_error=target_error)
+        text = json.dumps(scores, indent=2, ensure_ascii=False) + "\n"
+        if output is not None:
+            with atomic_file(output) as file:
+                file.write(text.encode("utf-8", "backslashreplace"))
+        typer.echo(text if form is ScoreFormat.JSON else format_scores(scores, form.value), nl=False)
+        raise typer.Exit(_exit_code(scores, fail_under))
+
+
+def _match(labels: Path | None, file_column: str | None, label_column: str | None) -> Match:
+    from functools import partial
+
+    from batchdigits.sources.labels import labels_of_folders, match_labels, read_labels
+
+    if labels is None:
+        if file_column or label_column:
+            raise UsageError("--file-column and --label-column are of --labels.")
+        return labels_of_folders
+    return partial(match_labels, read_labels(labels, file_column=file_column, label_column=label_column))
+
+
+def _read(
+    inputs: list[Path], names: list[str], match: Match, models_dir: Path | None, layout: Layout, jobs: int, quiet: bool
+) -> Assessment:
+    from batchdigits.assessment import assess_sources
+    from batchdigits.classifiers.runner import load_model
+    from batchdigits.sources.walk import find_sources
+
+    classifiers = [load_model(name, models_dir) for name in names]
+    sources = find_sources(inputs).sources
+    if not sources:
+        raise NoInputError(f"No image in {', '.join(map(str, inputs))}. Is it the right folder?")
+
+    def watch(rows: Any) -> Any:
+        return rows if quiet else count_aloud(rows, total=len(sources), title="files")
+
+    return assess_sources(sources, classifiers, match, layout=layout, jobs=jobs, watch=watch)
+
+
+def _exit_code(scores: dict[str, Any], fail_under: float | None) -> ExitCode:
+    """Return what the scores amount to; rows that could not be read come before a goal that was missed."""
+    unread = scores["models"][0]["status"]["error"]["count"]
+    if unread:
+        return ExitCode.ALL_ERRORS if unread == scores["models"][0]["count"] else ExitCode.SOME_ERRORS
+    if fail_under is not None and any(model["accuracy"] < fail_under for model in scores["models"]):
+        for model in scores["models"]:
+            if model["accuracy"] < fail_under:
+                say(f"{model['model']}: {model['accuracy']:.2%} is below the {fail_under:.2%} asked for")
+        return ExitCode.BELOW_TARGET
+    return ExitCode.OK

@@ -1,0 +1,67 @@
+"""The scores of models as a table: for a terminal, or in Markdown for a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from batchdigits.report.tables import aligned, markdown
+
+HEADINGS = ("model", "right", "95 % interval", "marked ok", "wrong of these", "ECE", "digit errors")
+
+
+def format_scores(scores: Mapping[str, Any], form: str) -> str:
+    """Return the scores of every model, a line each, then what sets them apart.
+
+    Parameters
+    ----------
+    scores : mapping
+        As `Assessment.scores` returns them.
+    form : str
+        ``table``, or ``md``.
+    """
+    lines = [HEADINGS, *(_cells(model) for model in scores["models"])]
+    table = markdown(lines) if form == "md" else aligned(lines)
+    notes = [_describe(pair) for pair in scores["comparisons"]]
+    notes += [_advise(model) for model in scores["models"] if "target_error" in model]
+    if scores["unlabelled"]:
+        notes.append(f"{len(scores['unlabelled']):,} pages have no label: {_some(scores['unlabelled'])}")
+    if scores["unused"]:
+        notes.append(f"{len(scores['unused']):,} labels have no page: {_some(scores['unused'])}")
+    return table + "".join(f"\n{'- ' if form == 'md' else ''}{note}" for note in notes) + "\n" * bool(notes)
+
+
+def _cells(model: Mapping[str, Any]) -> tuple[str, ...]:
+    ok = model["status"]["ok"]
+    return (
+        model["model"],
+        f"{model['right']:,} of {model['count']:,} = {model['accuracy']:.2%}",
+        f"{model['accuracy_low']:.1%} to {model['accuracy_high']:.1%}",
+        f"{model['ok_share']:.1%}",
+        f"{ok['count'] - ok['right']:,} of {ok['count']:,}",
+        _percent(model["calibration"]["ece"]),
+        _percent(model["text"]["digit_error_rate"]),
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
+
+
+def _describe(pair: Mapping[str, Any]) -> str:
+    one, other = pair["models"]
+    return (
+        f"{one} alone is right on {pair['first_alone']:,}, {other} alone on {pair['second_alone']:,} "
+        f"(McNemar's exact test: p = {pair['p_value']:.3g})"
+    )
+
+
+def _advise(model: Mapping[str, Any]) -> str:
+    target, threshold = model["target_error"], model["review_below"]
+    if threshold is None:
+        return f"{model['model']}: no confidence is high enough for {target:.2%} wrong"
+    return f"{model['model']}: from confidence {threshold:.6f} on, at most {target:.2%} are wrong"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
