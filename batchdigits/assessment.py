@@ -69,7 +69,7 @@ class Assessment:
             "batchdigits": __version__,
             "models": models,
             "comparisons": [self._compare(one, other) for one, other in combinations(self.rows, 2)],
-            "unlabelled": [_name(page) for page in self.matched.unlabelled],
+            "unlabelled": [name_page(page) for page in self.matched.unlabelled],
             "unused": list(self.matched.unused),
         }
 
@@ -78,7 +78,7 @@ class Assessment:
         right = np.array([(first.judged.right, second.judged.right) for first, second in pairs], np.bool_).reshape(
             -1, 2
         )
-        differing = [_name(a.page) for a, b in pairs if a.judged.prediction != b.judged.prediction]
+        differing = [name_page(a.page) for a, b in pairs if a.judged.prediction != b.judged.prediction]
         return {"models": [one, other], **asdict(compare(right[:, 0], right[:, 1])), "differing": differing}
 
 
@@ -88,7 +88,8 @@ def _threshold(rows: Sequence[JudgedPage], target: float) -> float | None:
     return choose_threshold(confidence, np.array([row.right for row in said], np.bool_), target)
 
 
-def _name(page: PageId) -> str:
+def name_page(page: PageId) -> str:
+    """Return what people call a page."""
     number = f"page {page.number}" if page.number > 1 else ""
     return " ".join(part for part in (page.file, number, page.region) if part)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +26,7 @@ from batchdigits.types import Layout
 
 if TYPE_CHECKING:
     from batchdigits.assessment import Assessment, Match
+    from batchdigits.sources.walk import Source
 
 
 class ScoreFormat(StrEnum):
@@ -75,10 +78,13 @@ def evaluate(
         ),
     ] = None,
     layout: LayoutOption = Layout.DIGIT,
-    output: Annotated[
+    report: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Write all figures here, as JSON.", envvar="BATCHDIGITS_SCORES", show_default=False
+            metavar="DIR",
+            help="Write a page with pictures of the mistakes (report.html) and all figures (evaluation.json, .csv) here.",
+            envvar="BATCHDIGITS_REPORT",
+            show_default=False,
         ),
     ] = None,
     form: Annotated[
@@ -106,23 +112,26 @@ def evaluate(
     """Measure how good models are on pictures whose digits are known."""
     with exit_codes():
         from batchdigits.assessment import assess_predictions
+        from batchdigits.report.evaluation_report import write_report
         from batchdigits.report.score_table import format_scores
-        from batchdigits.writers import atomic_file
 
         match = _match(labels, file_column, label_column)
+        sources: list[Source] = []
         if predictions is not None:
             if inputs or model:
                 raise UsageError("--predictions judges rows that are there: it takes no pictures and no --model.")
             found = assess_predictions(predictions, match)
         elif inputs:
-            found = _read(inputs, model or ["cnn"], match, models_dir, layout, jobs or available_cores(), quiet)
+            sources = _find(inputs, report)
+            found = _read(sources, model or ["cnn"], match, models_dir, layout, jobs or available_cores(), quiet)
         else:
             raise UsageError("Name a folder with pictures, or --predictions.")
         scores = found.scores(target_error=target_error)
+        if report is not None:
+            write_report(report, found, scores, sources=sources, layout=layout, command=_command())
+            if not quiet:
+                say(f"report: {report / 'report.html'}")
         text = json.dumps(scores, indent=2, ensure_ascii=False) + "\n"
-        if output is not None:
-            with atomic_file(output) as file:
-                file.write(text.encode("utf-8", "backslashreplace"))
         typer.echo(text if form is ScoreFormat.JSON else format_scores(scores, form.value), nl=False)
         raise typer.Exit(_exit_code(scores, fail_under))
 
@@ -139,22 +148,37 @@ def _match(labels: Path | None, file_column: str | None, label_column: str | Non
     return partial(match_labels, read_labels(labels, file_column=file_column, label_column=label_column))
 
 
+def _find(inputs: list[Path], report: Path | None) -> list[Source]:
+    from batchdigits.sources.walk import find_sources
+
+    sources = list(find_sources(inputs, skip=[report] if report else []).sources)
+    if not sources:
+        raise NoInputError(f"No image in {', '.join(map(str, inputs))}. Is it the right folder?")
+    return sources
+
+
 def _read(
-    inputs: list[Path], names: list[str], match: Match, models_dir: Path | None, layout: Layout, jobs: int, quiet: bool
+    sources: list[Source],
+    names: list[str],
+    match: Match,
+    models_dir: Path | None,
+    layout: Layout,
+    jobs: int,
+    quiet: bool,
 ) -> Assessment:
     from batchdigits.assessment import assess_sources
     from batchdigits.classifiers.runner import load_model
-    from batchdigits.sources.walk import find_sources
 
     classifiers = [load_model(name, models_dir) for name in names]
-    sources = find_sources(inputs).sources
-    if not sources:
-        raise NoInputError(f"No image in {', '.join(map(str, inputs))}. Is it the right folder?")
 
     def watch(rows: Any) -> Any:
         return rows if quiet else count_aloud(rows, total=len(sources), title="files")
 
     return assess_sources(sources, classifiers, match, layout=layout, jobs=jobs, watch=watch)
+
+
+def _command() -> str:
+    return shlex.join(["batchdigits", *sys.argv[1:]])
 
 
 def _exit_code(scores: dict[str, Any], fail_under: float | None) -> ExitCode:

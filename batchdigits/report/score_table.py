@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from batchdigits.report.tables import aligned, markdown
@@ -29,6 +29,32 @@ def format_scores(scores: Mapping[str, Any], form: str) -> str:
     if scores["unused"]:
         notes.append(f"{len(scores['unused']):,} labels have no page: {_some(scores['unused'])}")
     return table + "".join(f"\n{'- ' if form == 'md' else ''}{note}" for note in notes) + "\n" * bool(notes)
+
+
+def format_csv(scores: Mapping[str, Any]) -> str:
+    """Return every figure in a line of its own: model, what it is of, its name, its value."""
+    lines = ["model,of,name,value"]
+    for model in scores["models"]:
+        label = model["model"]
+        for of, name, value in _figures({key: value for key, value in model.items() if key not in ("model", "schema")}):
+            lines.append(f"{label},{of},{name},{'' if value is None else value}")
+    return "\n".join(lines) + "\n"
+
+
+def _figures(scores: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, str, float | None]]:
+    for name, value in scores.items():
+        if isinstance(value, Mapping):
+            yield from _figures(value, name)
+        elif name == "each":
+            for digit, own in enumerate(value):
+                yield from _figures(own, f"digit {digit}")
+        elif name == "confusion":
+            for digit, counts in enumerate(value):
+                yield from (
+                    (f"written {digit}", f"read {'no digit' if n == 10 else n}", c) for n, c in enumerate(counts)
+                )
+        elif not isinstance(value, list):
+            yield of, name, value
 
 
 def _cells(model: Mapping[str, Any]) -> tuple[str, ...]:
