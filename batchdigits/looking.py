@@ -84,14 +84,16 @@ def look_for_digit(page: Page, settings: ImagingSettings, reread: Reread | None 
         part = _part_around(whole, box, round((_PART - 1) / 2 * size))
         closer = trace(part.pixels, settings)
         tiles = tiles_of(closer, part)
-        if tiles.boxes and _overlap(tiles.boxes[0], box) > _SAME:
+        if closer.groups and _overlap(tiles.boxes[0], box) > _SAME:
             # what else is on the page only the first look has seen; how the digit lies, the closer one sees better
-            notes = [note for note in first.tiles.notes if note == "several_digits"]
-            notes += [note for note in tiles.notes if note != "several_digits"]
-            best = Look(replace(tiles, notes=tuple(notes)), part, 1, closer)
-    if is_tiny(steps.groups[0].box, steps.ink.shape) and not best.steps.groups[0].written:  # dust
-        nothing = Tiles(page.id, (), best.tiles.pixels[:0])
-        return best._replace(tiles=nothing)
+            several = tuple(note for note in first.tiles.notes if note == "several_digits")
+            notes, *others = (
+                several + tuple(note for note in own if note != "several_digits")
+                for own in (tiles.notes, *tiles.other_notes)
+            )
+            best = Look(replace(tiles, notes=notes, other_notes=tuple(others)), part, 1, closer)
+    if is_tiny(steps.groups[0].box, steps.ink.shape) and not best.steps.groups[0].written:
+        return best._replace(tiles=replace(best.tiles, unless_blank="too_small"))  # dust, most probably
     return best
 
 

@@ -19,6 +19,7 @@ _UPRIGHT = 0.7  # the share of pages that are held upright, as far as one can kn
 _TEXT_BELOW = 0.9  # a text has many more doubtful places than a digit: chosen so that one `ok` in 200 is wrong
 _SHARPNESS = 2.0  # of the share of the likeliest way: calibrated on simulated numbers
 _SELDOM = 0.1  # a mark that is so seldom a stain is worth a look if it was taken for one
+_STROKES = (1, 7, 9)  # what a comma or a slash may look like
 _NEVER = 1e-6  # no candidate is quite impossible
 _SUREST = 0.98  # that one looks even more like a digit than this says nothing against another
 
@@ -31,8 +32,7 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     tiles : Tiles
         The page's candidates. Where strokes lie apart, the digits that it is with them and without are weighed by how
         much either looks like a digit: if both do and differ, neither is sure. The one with the lines that were taken
-        for rulings is read where the others are in doubt and it looks more like a digit, and is then always
-        ``cut_off``: its strokes run along the edge.
+        for rulings is read where the others are in doubt and it looks more like a digit.
     scores : Scores
         What the classifier says of them, in the same order.
     thresholds : Thresholds
@@ -48,7 +48,7 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     if not tiles.boxes:
         return Row(tiles.page, "", 0.0, Status.BLANK, "no_ink", model=model)
     at = {variant: number for number, variant in enumerate(tiles.variants)}
-    chosen, notes = 0, tiles.notes
+    chosen = 0
     probabilities, known = scores.probabilities[0], float(scores.known[0])
     if Variant.CORE in at:
         both = [0, at[Variant.CORE]]
@@ -57,8 +57,12 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     if Variant.WITH_LINES in at and probabilities.max() * known < thresholds.review_below:
         lined = at[Variant.WITH_LINES]
         if scores.probabilities[lined].max() * scores.known[lined] > probabilities.max() * known:
-            chosen, notes = lined, ("cut_off",)
-            probabilities, known = scores.probabilities[lined], float(scores.known[lined])
+            chosen, probabilities, known = lined, scores.probabilities[lined], float(scores.known[lined])
+    notes = (tiles.notes, *tiles.other_notes)[chosen]
+    if tiles.unless_blank:
+        if probabilities.max() * known < thresholds.review_below:
+            return Row(tiles.page, "", 0.0, Status.BLANK, "no_ink", model=model)
+        notes = (tiles.unless_blank,)
     second, first = (int(c) for c in np.argsort(probabilities, kind="stable")[-2:])
     confidence = float(probabilities[first]) * known
     reason = _doubt(notes, tiles.faults, known, confidence, thresholds.review_below, thresholds)
@@ -79,9 +83,10 @@ def _weigh(probabilities: NDArray[np.float64], known: NDArray[np.float64]) -> tu
     """Mix what two candidates are, of which one is the digit: the likelier, the more it looks like one."""
     sure = np.clip(known, _NEVER, _SUREST)
     odds = sure / (1 - sure)
-    weights = odds / odds.sum() * known
-    total = float(weights.sum())
-    return weights @ probabilities / max(total, _NEVER), total
+    share = odds / odds.sum()
+    total = float(share @ known)
+    weights = share * known / total if total else share
+    return weights @ probabilities, total
 
 
 def _doubt(
@@ -201,8 +206,9 @@ def _read_line(line: TextLine, sure: NDArray[np.float64], shown: NDArray[np.int6
     for span in line.spans:
         ending[span.stop].append((span.start, math.log(span.prior * sure[span.tile]), span))
     for start, stop, prior, alike in line.stains:
-        inside = max(sure[span.tile] for span in line.spans if start <= span.start and span.stop <= stop)
-        ending[stop].append((start, math.log(prior * max(1 - inside, alike, _NEVER)), None))
+        best_inside = max((s.tile for s in line.spans if start <= s.start and s.stop <= stop), key=lambda t: sure[t])
+        same = alike if shown[best_inside] in _STROKES else 0.0
+        ending[stop].append((start, math.log(prior * max(1 - sure[best_inside], same, _NEVER)), None))
     best, total = [0.0], [0.0]
     back: list[tuple[int, Span | None]] = [(0, None)]
     large = {stain.stop for stain in line.stains if stain.prior < _SELDOM}

@@ -128,11 +128,15 @@ class Tiles:
     arrangements: tuple[Arrangement, ...] = ()  #: of numbers and pages; empty without ink
     faults: tuple[str, ...] = ()  #: stable codes of what makes the picture hard to read, such as ``blurred``
     variants: tuple[Variant, ...] = (Variant.WHOLE,)  #: of one digit: what each candidate is; the whole comes first
+    other_notes: tuple[tuple[str, ...], ...] = ()  #: instead of `notes`, for each variant after the first
+    unless_blank: str = ""  #: this is ink only if it looks like a digit, and then in doubt for this reason
 
     def __post_init__(self) -> None:
         """Stop a wrong shape where it is made."""
         if self.pixels.shape != (len(self.boxes), 28, 28):
             raise ValueError(f"tiles are {self.pixels.shape}, expected ({len(self.boxes)}, 28, 28)")
+        if len(self.other_notes) != len(self.variants) - 1:
+            raise ValueError(f"{len(self.variants)} variants need notes for all but the first")
 
 
 class Status(StrEnum):

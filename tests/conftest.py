@@ -46,6 +46,11 @@ def knn() -> Classifier:
 
 
 @pytest.fixture(scope="session")
+def cnn() -> Classifier:
+    return load_model(shipped_models() / "cnn")
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     folder = os.environ.get("BATCHDIGITS_TEST_DATA")
     if not folder:

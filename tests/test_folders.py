@@ -11,11 +11,12 @@ from PIL import ExifTags, Image
 
 from batchdigits.batch import read_source
 from batchdigits.errors import DataError
-from batchdigits.imaging.pipeline import trace
+from batchdigits.imaging.pipeline import find_digit
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.sources.walk import find_sources
 from batchdigits.training.datasets import load_folder
 from batchdigits.training.simulator import Scene, simulate_photo
+from batchdigits.types import Page, PageId
 
 SETTINGS = ImagingSettings()
 EACH = 24
@@ -32,7 +33,7 @@ def plain_photo(digit, rng):
     """A small one, for speed, and nothing else on the paper."""
     while True:
         photo = simulate_photo(digit, rng, scene=Scene(size=(120, 110)))
-        if not trace(photo, SETTINGS).notes:
+        if not find_digit(Page(PageId("x"), photo), SETTINGS).notes:
             return Image.fromarray(photo[..., ::-1])
 
 

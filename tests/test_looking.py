@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchdigits import load_model
 from batchdigits.batch import read_source, rows_of
 from batchdigits.errors import PageError
 from batchdigits.imaging.pipeline import find_digit, trace
@@ -100,26 +99,66 @@ EMPTY_BOXES = {
 }
 
 
+def status_of(pixels, layout, model):
+    tiles = look(Page(PageId("x"), pixels), SETTINGS, layout).tiles
+    ((row,),) = rows_of([[tiles]], model)
+    return row.status
+
+
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("style", EMPTY_BOXES)
-def test_a_box_that_nobody_wrote_in_is_blank(style, layout):
+def test_a_box_that_nobody_wrote_in_is_blank(style, layout, cnn):
     for seed in range(6):
         rng = np.random.default_rng(seed)
         scene = replace(random_scene(rng, difficulty=0.3), size=(200, 200), rotation=float(rng.normal()))
         scene = replace(scene, box=EMPTY_BOXES[style], ruling=Ruling(), edge=0, specks=0, shadow=0)
-        pixels = photograph(np.zeros((9, 9), np.float32), scene, rng)
-        tiles = look(Page(PageId("x"), pixels), SETTINGS, layout).tiles
-        assert not tiles.boxes
-        assert not tiles.arrangements
+        assert status_of(photograph(np.zeros((9, 9), np.float32), scene, rng), layout, cnn) is Status.BLANK
 
 
 @pytest.mark.parametrize("layout", Layout)
-def test_dust_on_blank_paper_is_no_ink(layout):
+def test_dust_on_blank_paper_is_no_ink(layout, cnn):
     rng = np.random.default_rng(0)
     for size, radius in ((240, 2), (1000, 8), (3000, 12)):
         sheet = np.full((size, size, 3), 235, np.uint8)
         dust(sheet, rng, 4, radius)
-        assert not look(Page(PageId("x"), sheet), SETTINGS, layout).tiles.boxes
+        assert status_of(sheet, layout, cnn) is Status.BLANK
+
+
+@pytest.mark.parametrize("layout", [Layout.DIGIT, Layout.NUMBER])
+@pytest.mark.parametrize("left", [100, 31])
+def test_a_one_beside_a_box_or_below_its_side_is_no_line(left, layout, cnn):
+    sheet = np.full((400, 400, 3), 240, np.uint8)
+    if left == 31:
+        sheet = sheet[:200, :200].copy()
+        cv2.rectangle(sheet, (20, 20), (180, 180), (40, 40, 40), 10)
+        cv2.line(sheet, (31, 60), (31, 140), (60, 60, 60), 3, cv2.LINE_AA)
+    else:
+        cv2.rectangle(sheet, (100, 20), (300, 160), (60, 60, 60), 4)
+        cv2.line(sheet, (100, 230), (100, 340), (60, 60, 60), 4, cv2.LINE_AA)
+    assert status_of(sheet, layout, cnn) is not Status.BLANK
+
+
+def test_a_one_as_tall_as_its_box_is_for_a_person_to_see(cnn):
+    sheet = np.full((200, 200, 3), 240, np.uint8)
+    cv2.rectangle(sheet, (30, 30), (170, 170), (60, 60, 60), 3)
+    cv2.line(sheet, (100, 34), (100, 166), (60, 60, 60), 5, cv2.LINE_AA)
+    assert status_of(sheet, Layout.DIGIT, cnn) is Status.REVIEW
+
+
+def test_a_seven_cut_out_along_its_strokes_is_for_a_person_to_see(cnn):
+    sheet = np.full((100, 64, 3), 240, np.uint8)
+    cv2.polylines(sheet, [np.array([[4, 4], [59, 4], [50, 97]])], False, (60, 60, 60), 4, cv2.LINE_AA)
+    tiles = look(Page(PageId("x"), sheet), SETTINGS, Layout.DIGIT).tiles
+    ((row,),) = rows_of([[tiles]], cnn)
+    assert (row.prediction, row.status, row.reason) == ("7", Status.REVIEW, "cut_off")
+
+
+def test_the_bar_of_a_seven_that_reaches_the_edge_is_not_lost(cnn):
+    sheet = np.full((140, 110, 3), 240, np.uint8)
+    cv2.line(sheet, (80, 20), (55, 125), (60, 60, 60), 6, cv2.LINE_AA)
+    for left in (0, 4):
+        cv2.line(sheet, (left, 24), (62, 22), (60, 60, 60), 6, cv2.LINE_AA)
+        assert status_of(sheet, Layout.DIGIT, cnn) is Status.REVIEW
 
 
 def test_a_digit_that_looks_like_dust_is_found_if_the_file_shows_more():
@@ -130,8 +169,8 @@ def test_a_digit_that_looks_like_dust_is_found_if_the_file_shows_more():
     assert np.abs(np.subtract(box[:2], (2100, 1300))).max() <= 4
 
 
-def test_a_tick_beside_a_digit_is_left_out_where_the_digit_looks_better_without():
-    cnn, alone = load_model("cnn"), 0
+def test_a_tick_beside_a_digit_is_left_out_where_the_digit_looks_better_without(cnn):
+    alone = 0
     for digit in range(10):
         sheet = np.full((240, 240, 3), 240, np.uint8)
         ink = write(sheet, digit, 50, 60, 120)

@@ -174,7 +174,7 @@ def test_a_thin_pale_digit_beside_a_bold_one_counts_as_a_second():
     pixels = np.full((200, 400, 3), 245, np.uint8)
     cv2.ellipse(pixels, (100, 100), (35, 60), 0, 0, 360, (20, 20, 20), 16)
     cv2.ellipse(pixels, (300, 100), (35, 60), 0, 0, 360, (110, 110, 110), 4)
-    assert trace(pixels, SETTINGS).notes == ("several_digits",)
+    assert find_digit(Page(PageId("x"), pixels), SETTINGS).notes == ("several_digits",)
 
 
 @pytest.mark.parametrize("gap", [14, 30])
@@ -185,9 +185,9 @@ def test_an_underline_is_no_part_of_the_digit_and_no_second_one(digit, gap):
         np.rint(s * (90, 130) + (100, 60)).astype(np.int32) for s in draw_skeleton(digit, np.random.default_rng(1))
     ]
     cv2.polylines(pixels, strokes, False, (40, 40, 40), 8)
-    bare = trace(pixels, SETTINGS)
+    bare = find_digit(Page(PageId("x"), pixels), SETTINGS)
     left, right, below = min(s[:, 0].min() for s in strokes), max(s[:, 0].max() for s in strokes), 190 + gap
     cv2.line(pixels, (int(left) - 20, below), (int(right) + 20, below - 3), (40, 40, 40), 6)
-    lined = trace(pixels, SETTINGS)
+    lined = find_digit(Page(PageId("x"), pixels), SETTINGS)
     assert lined.notes == bare.notes
-    assert cosine(lined.tile, bare.tile) > 0.98
+    assert cosine(lined.pixels[0], bare.pixels[0]) > 0.98

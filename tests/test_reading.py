@@ -23,7 +23,9 @@ def tiles(*notes):
 
 
 def variants(other):
-    return Tiles(PAGE, (WHOLE, CORE), np.zeros((2, 28, 28), np.float32), variants=(Variant.WHOLE, other))
+    doubt = ("cut_off",) if other is Variant.WITH_LINES else ()
+    pixels = np.zeros((2, 28, 28), np.float32)
+    return Tiles(PAGE, (WHOLE, CORE), pixels, variants=(Variant.WHOLE, other), other_notes=(doubt,))
 
 
 def scores(best=0.98, known=1.0):
@@ -93,8 +95,19 @@ def test_loose_strokes_are_weighed_by_how_much_it_looks_like_a_digit_with_them_a
 
 
 def test_a_digit_that_is_no_digit_in_any_variant_is_still_a_row():
-    row = read_digit(variants(Variant.CORE), Scores(np.eye(10)[[7, 3]], np.zeros(2)), THRESHOLDS, "")
-    assert (row.status, row.confidence) == (Status.REVIEW, 0)
+    for known in (0, 1e-9):
+        row = read_digit(variants(Variant.CORE), Scores(np.eye(10)[[7, 7]], np.full(2, known)), THRESHOLDS, "")
+        assert (row.status, row.prediction) == (Status.REVIEW, "7")
+        assert row.confidence == pytest.approx(known)
+        assert sum(row.digits[0].probabilities) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("known", "read"), [(0.5, ("", Status.BLANK, "no_ink")), (0.99, ("7", Status.REVIEW, "cut_off"))]
+)
+def test_what_may_be_no_ink_is_a_digit_only_if_it_looks_like_one(known, read):
+    row = read_digit(replace(tiles(), unless_blank="cut_off"), scores(known=known), THRESHOLDS, "")
+    assert (row.prediction, row.status, row.reason) == read
 
 
 def test_a_page_that_failed_is_an_error_that_says_why():
@@ -114,3 +127,5 @@ def test_a_row_without_digits_has_no_box():
 def test_tiles_of_a_wrong_shape_stop_where_they_are_made():
     with pytest.raises(ValueError, match="expected"):
         Tiles(PAGE, (), np.zeros((1, 28, 28), np.float32))
+    with pytest.raises(ValueError, match="notes for all"):
+        replace(tiles(), variants=(Variant.WHOLE, Variant.CORE))

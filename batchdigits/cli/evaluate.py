@@ -82,7 +82,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write a page with pictures of the mistakes (report.html) and all figures (evaluation.json, .csv) here.",
+            help="Write a page with the mistakes (report.html) and all figures (evaluation.json, evaluation.csv) here.",
             envvar="BATCHDIGITS_REPORT",
             show_default=False,
         ),

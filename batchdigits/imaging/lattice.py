@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import groupby
@@ -80,7 +81,7 @@ def find_candidates(pieces: Sequence[Piece], size: float) -> Iterator[Candidate]
 
 
 def find_stains(pieces: Sequence[Piece], size: float, slashes: Mapping[int, float] = _NONE) -> Iterator[Stain]:
-    """Return the marks of a line, each whole, as what may be a stain; a digit is seldom joined to one but a slash.
+    """Find what may be no part of the text: marks as a whole, for a digit is seldom joined to a stain, and slashes.
 
     Parameters
     ----------
@@ -91,8 +92,9 @@ def find_stains(pieces: Sequence[Piece], size: float, slashes: Mapping[int, floa
     slashes : mapping of int to float
         Labels of pieces that may be a slash as well as a 1, and how likely that is, beside a 1.
     """
+    units = Counter(piece.label for piece in pieces)
     for number, piece in enumerate(pieces):
-        if piece.label in slashes:
+        if piece.label in slashes and units[piece.label] == 1:  # what was cut is no slash
             yield Stain(number, number + 1, slashes[piece.label], 1.0)
     marks = [list(mark) for _, mark in groupby(pieces, key=lambda piece: piece.mark)]
     boxes = [box_around(mark) for mark in marks]

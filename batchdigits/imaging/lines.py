@@ -312,7 +312,7 @@ def remove_lines(mask: Mask, lines: tuple[Line, ...]) -> Mask:
 
 
 def drop_remains(ink: Mask, lines: tuple[Line, ...]) -> Mask:
-    """Remove what is left of lines and of nothing else: where two cross, each hides the other's thickness.
+    """Remove the little that is left of lines, as where two cross and each hides the other's thickness.
 
     Parameters
     ----------
@@ -324,21 +324,30 @@ def drop_remains(ink: Mask, lines: tuple[Line, ...]) -> Mask:
     Returns
     -------
     (H, W) ndarray of uint8
-        A subset of `ink`: no connected part lies along the lines with all that it has.
+        A subset of `ink`: without the connected parts that lie along the lines, or where one runs out of view, with all
+        that they have, and either touch the picture's edge or are hardly longer than a line is thick; and without the
+        slivers along the edge.
     """
     if not lines:
         return ink
     bands = np.zeros_like(ink)
     for line in lines:
         extent = ink.shape[0] if line.vertical else ink.shape[1]
-        first, last = line.centre[0] - line.slope * line.start, line.centre[-1] + line.slope * (extent - line.stop)
-        along = np.concatenate([[0], np.arange(line.start, line.stop), [extent - 1]])  # where it runs out of view, too
-        across = np.concatenate([[first], line.centre, [last]])
+        margin = round(_margin(extent, line.thickness))
+        start = 0 if line.start <= margin else line.start - margin
+        stop = extent if line.stop >= extent - margin else line.stop + margin
+        along = np.concatenate([[start], np.arange(line.start, line.stop), [stop - 1]])
+        first = line.centre[0] - line.slope * (line.start - start)
+        across = np.concatenate([[first], line.centre, [line.centre[-1] + line.slope * (stop - line.stop)]])
         points = np.rint(np.stack((across, along) if line.vertical else (along, across), axis=1)).astype(np.int32)
         cv2.polylines(bands, [points], isClosed=False, color=255, thickness=2 * round(line.thickness) + 3)
-    count, labels = cv2.connectedComponents(ink, connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     outside = np.bincount(labels[bands == 0], minlength=count) > 0
-    return np.where(outside[labels], ink, np.uint8(0))
+    left, top, width, height, _ = stats.T
+    inside = (left > 1) & (top > 1) & (left + width < ink.shape[1] - 1) & (top + height < ink.shape[0] - 1)
+    long = np.maximum(width, height) > 4 * max(line.thickness for line in lines) + 6
+    sliver = ~inside & (np.minimum(width, height) <= 2)
+    return np.where(((outside & ~sliver) | (inside & long))[labels], ink, np.uint8(0))
 
 
 def mend_strokes(ink: Mask, removed: Mask, lines: tuple[Line, ...]) -> Mask:

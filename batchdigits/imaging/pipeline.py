@@ -49,7 +49,6 @@ class Steps:
     groups: tuple[Group, ...]  #: best candidate first
     digit: NDArray[np.float32]  #: soft ink of the best candidate, 0 to 1
     tile: NDArray[np.float32]  #: (28, 28), 0 paper, 1 ink
-    notes: tuple[str, ...]  #: what is in doubt: ``cut_off``, ``several_digits``
     others: Mapping[Variant, Found]  #: what else the digit may be
 
 
@@ -74,17 +73,15 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
     marks = binarise(measured)
     lines, left, ink, uncleared = clear_lines(contrast, marks, settings)
     found = _find(contrast, left, ink, settings)
-    with_lines = _find(contrast, marks, uncleared, settings) if lines else None
-    # a lone upright line from edge to edge may be a ruling or a 1 cut out too tightly: that is for a person to say
-    cut_off = with_lines is not None and not found.groups and len(lines) == 1 and lines[0].vertical
-    if with_lines and cut_off:
-        lines, found, with_lines = (), with_lines, None
-    elif with_lines and not _completes(with_lines, found):
-        with_lines = None
-    others = {Variant.CORE: found.core, Variant.WITH_LINES: with_lines}
-    groups = found.groups
-    cut_off = cut_off or (bool(groups) and _touches_edge(groups[0].box, ink.shape))
-    notes = ("cut_off",) * cut_off + ("several_digits",) * has_comparable(groups)
+    others: dict[Variant, Found] = {}
+    if found.core:
+        others[Variant.CORE] = found.core
+    if lines:
+        with_lines = _find(contrast, marks, uncleared, settings)
+        if not found.groups and (lone := _lone_upright(lines, ink.shape[0])):
+            others |= _find_instead(lone, contrast, marks, lines, settings)
+        elif _completes(with_lines, found):
+            others[Variant.WITH_LINES] = with_lines
     return Steps(
         work,
         measured.light_on_dark,
@@ -94,26 +91,49 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
         marks,
         lines,
         found.ink,
-        groups,
+        found.groups,
         found.digit,
         found.tile,
-        notes,
-        {variant: other for variant, other in others.items() if other},
+        others,
     )
+
+
+def _lone_upright(lines: tuple[Line, ...], height: int) -> Line | None:
+    """Return the line that may be a 1: the only one, or one from the top of a box to its bottom."""
+    upright = sorted((line for line in lines if line.vertical), key=lambda line: line.middle)
+    if len(upright) == len(lines) == 1:
+        return upright[0]
+    within = len(upright) == 3 and upright[1].start > 1 and upright[1].stop < height - 1
+    return upright[1] if within else None
+
+
+def _find_instead(
+    line: Line,
+    contrast: NDArray[np.float32],
+    marks: NDArray[np.uint8],
+    lines: tuple[Line, ...],
+    settings: ImagingSettings,
+) -> dict[Variant, Found]:
+    """Find what a line is if it is none."""
+    left = remove_lines(marks, tuple(other for other in lines if other is not line))
+    found = _find(contrast, left, sharpen_marks(contrast, left, settings), settings)
+    return {Variant.WITH_LINES: found} if found.groups else {}
 
 
 def _completes(more: Found, less: Found) -> bool:
     """Tell whether one digit is the other with strokes added, so that it fills the picture.
 
     A box around a digit is not the same digit, if they do not touch; and where a digit stands on a ruling of a larger
-    picture, the two fill it in one direction only.
+    picture, the two fill it in one direction only. Without another digit, all of this one may have been removed.
     """
-    if not less.groups or more.groups[0].box == less.groups[0].box:
+    if not more.groups:
         return False
     box, (height, width) = more.groups[0].box, more.ink.shape
+    fills = bool(box.width > _TIGHT * width and box.height > _TIGHT * height)
+    if not less.groups or not fills:
+        return fills
     ink = less.digit > _MOSTLY_INK
-    fills = box.width > _TIGHT * width and box.height > _TIGHT * height
-    return fills and float(np.mean(more.digit[ink] > _MOSTLY_INK)) > 0.9
+    return box != less.groups[0].box and float(np.mean(more.digit[ink] > _MOSTLY_INK)) > 0.9
 
 
 def _find(
@@ -198,17 +218,34 @@ def find_digit(page: Page, settings: ImagingSettings) -> Tiles:
 
 def tiles_of(steps: Steps, page: Page) -> Tiles:
     """Return what `find_digit` does, from the steps of the page."""
-    if not steps.groups:
+    found: dict[Variant, Steps | Found] = {Variant.WHOLE: steps} if steps.groups else {}
+    found |= steps.others
+    if not found:
         return Tiles(page.id, (), np.zeros((0, TILE, TILE), np.float32))
-    groups = steps.groups[0], *(other.groups[0] for other in steps.others.values())
-    tiles = steps.tile, *(other.tile for other in steps.others.values())
-    boxes = tuple(to_original(group.box, steps.work.shape, page) for group in groups)
-    around = window_around(groups[0].box)
-    mask = (steps.digit[around] > _MOSTLY_INK).astype(np.uint8)
-    size, scale = groups[0].box.longer, original_scale(steps.work.shape, page)
+    boxes = tuple(to_original(one.groups[0].box, steps.work.shape, page) for one in found.values())
+    first = next(iter(found.values()))
+    around = window_around(first.groups[0].box)
+    mask = (first.digit[around] > _MOSTLY_INK).astype(np.uint8)
+    size, scale = first.groups[0].box.longer, original_scale(steps.work.shape, page)
     faults = find_faults(steps.contrast[around], steps.least[around], mask, size, scale)
-    notes = steps.notes + ("too_small",) * is_illegible(size, scale)
-    return Tiles(page.id, boxes, np.stack(tiles), notes, faults=faults, variants=(Variant.WHOLE, *steps.others))
+    small = ("too_small",) * is_illegible(size, scale)
+    notes, *other_notes = (_doubts(variant, one) + small for variant, one in found.items())
+    return Tiles(
+        page.id,
+        boxes,
+        np.stack([one.tile for one in found.values()]),
+        notes,
+        faults=faults,
+        variants=tuple(found),
+        other_notes=tuple(other_notes),
+        unless_blank="" if steps.groups else "cut_off",
+    )
+
+
+def _doubts(variant: Variant, found: Steps | Found) -> tuple[str, ...]:
+    """Return what is in doubt of a candidate: ``cut_off``, ``several_digits``."""
+    cut_off = variant is Variant.WITH_LINES or _touches_edge(found.groups[0].box, found.ink.shape)
+    return ("cut_off",) * cut_off + ("several_digits",) * has_comparable(found.groups)
 
 
 def _find_pale(

@@ -176,8 +176,6 @@ def _belongs(part: Part, members: list[Part], box: Box, labels: NDArray[np.int32
         return False
     if part_size < 0.2 * size:  # a crumb of a stroke lies by the stroke; a dot of the paper lies anywhere
         return _true_gap(part, members, labels) <= max(2.0, 1.2 * seed.thickness)
-    if any(part.edges) and not any(any(member.edges) for member in members):
-        return _continues(part, members, box, labels)  # a neighbour's stroke reaches in
     return not (_side_by_side(box, part.box) and gap > 0.05 * size)
 
 
@@ -198,15 +196,21 @@ def _grow(seed: Part, parts: list[Part], belongs: Callable[[Part, list[Part], Bo
 
 
 def leave_out_loose(group: Group, parts: list[Part], labels: NDArray[np.int32]) -> Group | None:
-    """Return the group without the strokes that lie apart and beside the rest, or None if there are none.
+    """Return the group without the strokes that lie apart from the rest, or None if there are none.
 
-    The bar of a 5 sticks out at times, but so do a neighbour's tail and a tick: what the digits look like decides.
+    Strokes above or below the rest are its own, as the bar of a 5, unless they come from beyond the picture's edge.
+    What sticks out may be its own, too, or a tick or a neighbour's tail: what the digits look like decides.
     """
     members = [part for part in parts if part.label in group.labels]
     if len(members) < 2:
         return None
     (seed,) = (part for part in members if part.label == group.labels[0])
-    core = _grow(seed, members, lambda part, near, box: _is_upon(part.box, box) or _continues(part, near, box, labels))
+
+    def belongs(part: Part, near: list[Part], box: Box) -> bool:
+        reaches_in = any(part.edges) and not any(seed.edges)
+        return (_is_upon(part.box, box) and not reaches_in) or _continues(part, near, box, labels)
+
+    core = _grow(seed, members, belongs)
     return core if len(core.labels) < len(members) and core.mass >= _MAIN * group.mass else None
 
 

@@ -16,7 +16,7 @@ _HIGHEST, _FLAT_OF_TWO = 0.6, 0.6  # of two dashes, one above the other: togethe
 _STRAIGHT = 0.17  # of a slash: its spread across, of that along it, a thick pen included
 _TALL, _TALLER = 0.45, 1.05  # of a digit's size: no small mark; of the digits' height: more often a slash than a 1
 _UPRIGHT = 0.07  # of a stroke: so little across for each up that it is no slash
-_FURTHER, _MUCH_FURTHER = 0.13, 0.7  # than the digits lean: more often a slash than a 1, and always
+_FURTHER = 0.13  # than the digits lean: more often a slash than a 1
 
 
 class _Slash(NamedTuple):
@@ -32,7 +32,7 @@ class Unsigned(NamedTuple):
 
 
 def without_signs(row: Sequence[Piece], labels: NDArray[np.int32], size: float) -> Unsigned:
-    """Leave out the ``-``, ``=``, ``/-`` or ``/=`` that keeps others from adding digits to an amount.
+    """Leave out the ``-`` or ``=`` that keeps others from adding digits to an amount, and find what may be slashes.
 
     Parameters
     ----------
@@ -58,11 +58,8 @@ def without_signs(row: Sequence[Piece], labels: NDArray[np.int32], size: float) 
     kept = [piece for piece in row if piece not in ending]
     slashes = _find_slashes([piece for piece in others if piece.box.longer > _TALL * size], labels)
     last = max(others, key=lambda piece: piece.box.right)
-    if ending and len(others) > 1 and last.label in slashes:
-        lean = slashes[last.label].lean
-        if lean > _MUCH_FURTHER:
-            return Unsigned([piece for piece in kept if piece is not last], {})
-        return Unsigned(kept, {last.label: 1.0 if lean > _FURTHER else 0.8})
+    if ending and last.label in slashes:
+        return Unsigned(kept, {last.label: 1.0 if slashes[last.label].lean > _FURTHER else 0.8})
     return Unsigned(kept, {label: 0.4 for label, slash in slashes.items() if slash.lean > _FURTHER and slash.tall})
 
 

@@ -10,18 +10,15 @@ _LEFT, _TOP, _RIGHT, _BOTTOM = 46, 12, 12, 40  # room for what is written beside
 
 def reliability_chart(bars: Sequence[tuple[float, float, int]]) -> str:
     """Draw how often a confidence holds; `bars` as `batchdigits.evaluation.reliability` returns them."""
+    most = max((count for *_, count in bars), default=1)
     dots = [
-        f'<circle cx="{_x(mean):.1f}" cy="{_y(share):.1f}" r="{2.5 + 5 * (count / _most(bars)) ** 0.5:.1f}" class="mark">'
+        f'<circle cx="{_x(mean):.1f}" cy="{_y(share):.1f}" r="{2.5 + 5 * (count / most) ** 0.5:.1f}" class="mark">'
         f"<title>said {mean:.1%}, right {share:.1%}, {count:,} rows</title></circle>"
         for mean, share, count in bars
     ]
     diagonal = f'<line x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}" class="guide"/>'
     summary = "; ".join(f"said {mean:.0%}, right {share:.0%}" for mean, share, _ in bars)
     return _frame("Reliability", summary, "confidence", "right", [diagonal, *dots])
-
-
-def _most(bars: Sequence[tuple[float, float, int]]) -> int:
-    return max(count for *_, count in bars)
 
 
 def coverage_chart(curve: Sequence[tuple[float, float, float]]) -> str:

@@ -89,8 +89,8 @@ def inspect_image(
         return row, draw_text_steps(text_steps, tiles, scores, row, found, path.name)
     tiles, _, _, steps = look_for_digit(found, settings, reread)
     (rows,) = rows_of([[tiles]], classifier)
-    for variant, box in zip(tiles.variants[1:], tiles.boxes[1:], strict=True):
-        if rows[0].box == box != tiles.boxes[0]:
+    for variant, box in zip(tiles.variants, tiles.boxes, strict=False):  # a blank page has no box
+        if variant in steps.others and rows[0].box == box:
             shown = steps.others[variant]
             lines = () if variant is Variant.WITH_LINES else steps.lines
             steps = replace(steps, lines=lines, ink=shown.ink, groups=shown.groups, digit=shown.digit, tile=shown.tile)

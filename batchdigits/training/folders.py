@@ -186,7 +186,7 @@ def _read_page(page: Page | tuple[PageId, PageError], source: Source, settings: 
         tiles, _, _, steps = look_for_digit(page, settings, partial(read_page, source.path, page.id))
     except Exception as error:  # one picture that defeats imaging must not cost all others
         return _LeftOut(_title(page.id), f"Imaging failed: {type(error).__name__}: {error}")
-    if not steps.groups:
+    if not tiles.boxes or tiles.unless_blank:
         return _LeftOut(_title(page.id), "No ink was found.")
     if "several_digits" in tiles.notes:
         return _LeftOut(_title(page.id), "It seems to show several digits.")
