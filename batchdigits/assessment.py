@@ -125,11 +125,13 @@ def assess_sources(
     """
     found = {
         classifier.card.label: [
-            row for rows in watch(classify_sources(sources, classifier, layout=layout, jobs=jobs)) for row in rows
+            judge_later(row)
+            for rows in watch(classify_sources(sources, classifier, layout=layout, jobs=jobs))
+            for row in rows
         ]
         for classifier in classifiers
     }
-    return _assess({label: [_judge(row) for row in rows] for label, rows in found.items()}, match)
+    return assess_rows(found, match)
 
 
 def assess_predictions(path: Path, match: Match) -> Assessment:
@@ -154,7 +156,7 @@ def assess_predictions(path: Path, match: Match) -> Assessment:
         models.setdefault(model, []).append(row)
     if len(models) > 1:
         raise NoInputError(f"{path} has rows of several models: {', '.join(models)}. Judge them one by one.")
-    return _assess(models, match)
+    return assess_rows(models, match)
 
 
 def _read_predictions(file: Any) -> Iterator[tuple[str, JudgedPage]]:
@@ -172,15 +174,22 @@ def _read_predictions(file: Any) -> Iterator[tuple[str, JudgedPage]]:
         yield cells["model"], JudgedPage(page, cells["reason"], judged)
 
 
-def _judge(row: Row) -> JudgedPage:
-    """Put a row into the form of one whose truth is not yet known."""
+def judge_later(row: Row) -> JudgedPage:
+    """Keep of a row what counts once its truth is known."""
     alone = len(row.digits) == 1
     probabilities = row.digits[0].probabilities if alone else ()
     judged = Judged("", row.prediction, row.confidence, row.status, row.second, probabilities)
     return JudgedPage(row.page, row.reason, judged)
 
 
-def _assess(rows: dict[str, list[JudgedPage]], match: Match) -> Assessment:
+def assess_rows(rows: dict[str, list[JudgedPage]], match: Match) -> Assessment:
+    """Judge rows that were kept, of one model or several on the same pages.
+
+    Raises
+    ------
+    NoInputError
+        If no page has a label.
+    """
     pages = [row.page for row in next(iter(rows.values()), [])]
     matched = match(pages)
     if not matched.truth:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import norm
 from typer.testing import CliRunner
 
+from batchdigits.assessment import Assessment, JudgedPage
 from batchdigits.cli import app
 from batchdigits.evaluation import Judged, choose_threshold, compare, evaluate_rows
+from batchdigits.report.evaluation_report import write_report
+from batchdigits.sources.labels import Matched
 from batchdigits.training.texts import simulate_text
-from batchdigits.types import Status
+from batchdigits.types import Layout, PageId, Status
 from tests.conftest import SAMPLES
 
 OK, REVIEW, BLANK, ERROR = Status.OK, Status.REVIEW, Status.BLANK, Status.ERROR
@@ -144,11 +149,11 @@ def photos(tmp_path, monkeypatch):
 
 
 def test_folders_are_labels(photos):
-    result = invoke("evaluate", photos, "--output", "scores.json", "-q")
+    result = invoke("evaluate", photos, "--report", "report", "-q")
     assert result.exit_code == 0, result.output
     assert "3 of 3 = 100.00%" in result.stdout
     assert "1 pages have no label: blank.jpg" in result.stdout
-    scores = json.loads((photos.parent / "scores.json").read_text())
+    scores = json.loads((photos.parent / "report" / "evaluation.json").read_text())
     (model,) = scores["models"]
     assert (scores["schema"], model["right"], scores["unlabelled"]) == (1, 3, ["blank.jpg"])
     assert model["digit"]["probabilities_count"] == 3
@@ -178,6 +183,35 @@ def test_predictions_are_judged_as_the_pictures_are(photos):
         assert model["digit"].pop("log_loss") > 0  # a rounded 0 costs much
         model["digit"]["brier"] = round(model["digit"]["brier"], 3)
     assert judged == read
+
+
+def test_classify_reports_beside_its_rows(photos):
+    (photos / "labels.csv").write_text("file,label\nIMG_2042.jpg,7\nblue-ink.jpg,4\n")
+    result = invoke("classify", photos, "--labels", photos / "labels.csv", "-o", "rows.csv", "--probabilities")
+    assert result.exit_code == 0, result.output
+    assert "rows-report" in result.stderr
+    scores = json.loads((photos.parent / "rows-report" / "evaluation.json").read_text())
+    assert (scores["models"][0]["count"], scores["models"][0]["right"]) == (2, 1)
+    assert "should be <b>4</b>" in (photos.parent / "rows-report" / "report.html").read_text()
+    with (photos.parent / "rows.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4
+    named = invoke("classify", photos, "--labels", photos / "labels.csv", "--report", "mine", "-q")
+    assert (named.exit_code, (photos.parent / "mine" / "report.html").exists()) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--report", "mine"), 2, "--report needs --labels"),
+        (("--labels", "none.csv"), 3, "cannot be read"),
+        (("--labels", "labels.csv"), 3, "None of 4 pages has a label"),
+    ],
+)
+def test_labels_that_do_not_fit_are_told_before_or_after_but_rows_are_kept(photos, arguments, code, message):
+    (photos.parent / "labels.csv").write_text("file,label\nnobody.jpg,7\n")
+    result = invoke("classify", photos, *arguments, "-q")
+    assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
+    assert (photos.parent / "predictions.csv").exists() == (arguments[-1] == "labels.csv")
 
 
 def test_texts_are_judged_by_their_digits(tmp_path, monkeypatch):
@@ -233,7 +267,7 @@ def test_what_cannot_be_evaluated_says_why(photos, arguments, code, message):
     (photos.parent / "others.csv").write_text("file,label\nnobody.jpg,7\n")
     result = invoke("evaluate", *arguments)
     assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
-    assert not list(photos.parent.glob("*.json"))
+    assert not list(photos.parent.rglob("*.json"))
 
 
 def test_rows_of_several_models_are_not_mixed(photos):
@@ -246,3 +280,98 @@ def test_rows_of_several_models_are_not_mixed(photos):
     result = invoke("evaluate", "--predictions", "rows.csv", "--labels", "labels.csv")
     assert result.exit_code == 3
     assert "rows of several models" in result.stderr
+
+
+# ---- the report ----
+
+
+@pytest.fixture
+def report(photos):
+    """The report of two models on seven pictures: right and wrong, flagged, unread, with a name to be careful about."""
+    evil = photos / "9" / "<b onclick=alert(1)>&.jpg"
+    shutil.copy(photos / "9" / "blue-ink.jpg", evil)
+    (photos / "3").mkdir()
+    shutil.copy(SAMPLES / "images" / "blue-ink.jpg", photos / "3" / "=9.jpg")  # a 9
+    shutil.copy(SAMPLES / "images" / "truncated.jpg", photos / "3")
+    blurred = Image.open(SAMPLES / "images" / "IMG_2042.jpg").resize((9, 14)).resize((300, 460))
+    blurred.save(photos / "7" / "blurred.png")
+    result = invoke("evaluate", photos, "-m", "cnn", "-m", "knn", "--report", "report", "--target-error", "0.01", "-q")
+    assert result.exit_code == 4, result.output
+    return photos.parent / "report"
+
+
+def test_the_report_shows_the_mistakes_and_escapes_names(report):
+    page = (report / "report.html").read_text()
+    assert "&lt;b onclick=alert(1)&gt;&amp;.jpg" in page
+    assert "<b onclick" not in page
+    assert "should be <b>3</b>" in page
+    assert page.count("data:image/jpeg;base64,") >= 6
+    with (report / "evaluation.csv").open(newline="") as file:
+        figures = {(row["model"].split("@")[0], row["of"], row["name"]): row["value"] for row in csv.DictReader(file)}
+    scores = json.loads((report / "evaluation.json").read_text())
+    assert float(figures["cnn", "", "accuracy"]) == scores["models"][0]["accuracy"]
+    assert figures["knn", "digit 9", "support"] == "2"
+    assert figures["cnn", "written 3", "read 9"] == "1"
+
+
+def test_the_same_pages_make_the_same_report(photos):
+    pages = []
+    for _ in range(2):
+        invoke("evaluate", photos, "--report", "report", "-q")
+        pages.append((photos.parent / "report" / "report.html").read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_rows_alone_make_a_report_without_pictures(photos):
+    (photos / "labels.csv").write_text("file,label\nIMG_2042.jpg,7\nblue-ink.jpg,4\n")
+    invoke("classify", photos, "-o", "rows.csv", "-q")
+    invoke("evaluate", "--predictions", "rows.csv", "--labels", photos / "labels.csv", "--report", "out", "-q")
+    page = (photos.parent / "out" / "report.html").read_text()
+    assert "should be <b>4</b>" in page
+    assert "data:image" not in page
+
+
+def test_a_report_that_cannot_be_written(photos):
+    (photos.parent / "report").write_text("a file")
+    result = invoke("evaluate", photos, "--report", "report", "-q")
+    assert result.exit_code == 9
+
+
+def test_ten_thousand_rows_are_written_at_once(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        JudgedPage(PageId(f"{n % 10}/{n}.jpg"), "", Judged(str(n % 10), str(g), float(c), OK, "", tuple(np.eye(10)[g])))
+        for n, (g, c) in enumerate(zip(rng.integers(0, 10, 10_000), rng.random(10_000), strict=True))
+    ]
+    found = Assessment({"m@1": rows}, Matched({}, (), ()))
+    started = time.perf_counter()
+    write_report(tmp_path, found, found.scores(), sources=[], layout=Layout.DIGIT, command="")
+    assert time.perf_counter() - started < 5
+    assert (tmp_path / "report.html").stat().st_size < 1e6
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_page_in_a_browser(report, width, scheme):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("no chromium: the page is not opened")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        said, asked = [], []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((report / "report.html").as_uri())
+        assert said == []
+        assert [url for url in asked if not url.startswith("data:")] == [(report / "report.html").as_uri()]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+        assert page.locator("h1").count() == 1
+        assert page.evaluate(
+            "[...document.querySelectorAll('table')].every(t => t.querySelector('thead th[scope=col]'))"
+        )
+        assert page.evaluate("[...document.images].every(image => image.alt)")
+        assert page.locator("svg[role=img][aria-label]").count() == 6
+        browser.close()

@@ -13,20 +13,27 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from batchdigits.cli.common import (
+    FileColumnOption,
     JobsOption,
+    LabelColumnOption,
+    LabelsOption,
     LayoutOption,
     ModelOption,
     ModelsDirOption,
     QuietOption,
+    ReportOption,
     available_cores,
+    command_line,
     count_aloud,
     exit_codes,
     say,
 )
+from batchdigits.cli.evaluate import find_truth
 from batchdigits.errors import NoInputError, OutputError, UsageError
 from batchdigits.types import Layout
 
 if TYPE_CHECKING:
+    from batchdigits.assessment import JudgedPage
     from batchdigits.types import Row
 
 
@@ -89,6 +96,10 @@ def classify(
             envvar="BATCHDIGITS_PROBABILITIES",
         ),
     ] = False,
+    labels: LabelsOption = None,
+    file_column: FileColumnOption = None,
+    label_column: LabelColumnOption = None,
+    report: ReportOption = None,
     models_dir: ModelsDirOption = None,
     jobs: JobsOption = None,
     strict: Annotated[
@@ -123,6 +134,9 @@ def classify(
             tables.append((digits, _output(None, digits)[0], make_table(digits=True, probabilities=probabilities)))
         elif probabilities and layout is not Layout.DIGIT:
             raise UsageError(f"With --layout {layout}, --probabilities needs --digits: a row may have many digits.")
+        if labels is None and report is not None:
+            raise UsageError("--report needs --labels.")
+        match = find_truth(labels, file_column, label_column)
         classifier = load_model(model, models_dir)
         listing = find_sources(inputs, skip=[path for path, *_ in tables if path is not None])
         if not listing.sources:
@@ -138,7 +152,8 @@ def classify(
             shown = rows if quiet else count_aloud(rows, total=len(listing.sources), title="files")
             counted = tally.watch(row for part in shown for row in part)
             rows_told = _tell(counted) if verbose else counted
-            write_rows(rows_told, *writers)
+            judged: list[JudgedPage] = []
+            write_rows(_keep(rows_told, judged) if labels else rows_told, *writers)
         if verbose:
             for name in listing.others:
                 say(f"skipped {name}: no image")
@@ -146,7 +161,26 @@ def classify(
             say(tally.summary(len(listing.others), target))
             if step := tally.next_step(inputs, region or [], layout, model):
                 say(step)
+        if labels:
+            from batchdigits.assessment import assess_rows
+            from batchdigits.report.evaluation_report import write_report
+
+            place = report or Path(f"{target.with_suffix('') if target else 'predictions'}-report")
+            found = assess_rows({classifier.card.label: judged}, match)
+            sources = [] if regions else listing.sources
+            write_report(place, found, found.scores(), sources=sources, layout=layout, command=command_line())
+            if not quiet:
+                say(f"report: {place / 'report.html'}")
         raise typer.Exit(tally.exit_code(strict=strict))
+
+
+def _keep(rows: Iterable[Row], judged: list[JudgedPage]) -> Iterator[Row]:
+    """Keep of each row, as it passes, what the report needs."""
+    from batchdigits.assessment import judge_later
+
+    for row in rows:
+        judged.append(judge_later(row))
+        yield row
 
 
 def _tell(rows: Iterable[Row]) -> Iterator[Row]:

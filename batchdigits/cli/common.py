@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -45,6 +46,27 @@ JobsOption = Annotated[
         show_default="all cores",
     ),
 ]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(help="A CSV with the columns file and label.", envvar="BATCHDIGITS_LABELS", show_default=False),
+]
+FileColumnOption = Annotated[
+    str | None,
+    typer.Option(help="The column of --labels that names the files.", envvar="BATCHDIGITS_FILE_COLUMN"),
+]
+LabelColumnOption = Annotated[
+    str | None,
+    typer.Option(help="The column of --labels that says what they show.", envvar="BATCHDIGITS_LABEL_COLUMN"),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Write a page with the mistakes (report.html) and all figures (evaluation.json, evaluation.csv) here.",
+        envvar="BATCHDIGITS_REPORT",
+        show_default=False,
+    ),
+]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress, no summary.", envvar="BATCHDIGITS_QUIET")
 ]
@@ -80,6 +102,11 @@ def exit_codes() -> Iterator[None]:
         raise typer.Exit(ExitCode.TERMINATED) from error
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def command_line() -> str:
+    """Return what was typed, for people to repeat."""
+    return shlex.join(["batchdigits", *sys.argv[1:]])
 
 
 def count_aloud(steps: Iterable[T], *, total: int, title: str) -> Iterable[T]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from batchdigits.cli.common import (
+    FileColumnOption,
     JobsOption,
+    LabelColumnOption,
+    LabelsOption,
     LayoutOption,
     ModelsDirOption,
     QuietOption,
+    ReportOption,
     available_cores,
+    command_line,
     count_aloud,
     exit_codes,
     say,
@@ -55,22 +58,9 @@ def evaluate(
             show_default="cnn",
         ),
     ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="A CSV with the columns file and label.",
-            envvar="BATCHDIGITS_LABELS",
-            show_default="the folders' names",
-        ),
-    ] = None,
-    file_column: Annotated[
-        str | None,
-        typer.Option(help="The column of --labels that names the files.", envvar="BATCHDIGITS_FILE_COLUMN"),
-    ] = None,
-    label_column: Annotated[
-        str | None,
-        typer.Option(help="The column of --labels that says what they show.", envvar="BATCHDIGITS_LABEL_COLUMN"),
-    ] = None,
+    labels: LabelsOption = None,
+    file_column: FileColumnOption = None,
+    label_column: LabelColumnOption = None,
     predictions: Annotated[
         Path | None,
         typer.Option(
@@ -78,15 +68,7 @@ def evaluate(
         ),
     ] = None,
     layout: LayoutOption = Layout.DIGIT,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Write a page with the mistakes (report.html) and all figures (evaluation.json, evaluation.csv) here.",
-            envvar="BATCHDIGITS_REPORT",
-            show_default=False,
-        ),
-    ] = None,
+    report: ReportOption = None,
     form: Annotated[
         ScoreFormat, typer.Option("--format", "-f", help="What to print.", envvar="BATCHDIGITS_SCORE_FORMAT")
     ] = ScoreFormat.TABLE,
@@ -115,7 +97,7 @@ def evaluate(
         from batchdigits.report.evaluation_report import write_report
         from batchdigits.report.score_table import format_scores
 
-        match = _match(labels, file_column, label_column)
+        match = find_truth(labels, file_column, label_column)
         sources: list[Source] = []
         if predictions is not None:
             if inputs or model:
@@ -128,7 +110,7 @@ def evaluate(
             raise UsageError("Name a folder with pictures, or --predictions.")
         scores = found.scores(target_error=target_error)
         if report is not None:
-            write_report(report, found, scores, sources=sources, layout=layout, command=_command())
+            write_report(report, found, scores, sources=sources, layout=layout, command=command_line())
             if not quiet:
                 say(f"report: {report / 'report.html'}")
         text = json.dumps(scores, indent=2, ensure_ascii=False) + "\n"
@@ -136,7 +118,8 @@ def evaluate(
         raise typer.Exit(_exit_code(scores, fail_under))
 
 
-def _match(labels: Path | None, file_column: str | None, label_column: str | None) -> Match:
+def find_truth(labels: Path | None, file_column: str | None, label_column: str | None) -> Match:
+    """Return what finds the labels of pages: in a table, or in the names of their folders."""
     from functools import partial
 
     from batchdigits.sources.labels import labels_of_folders, match_labels, read_labels
@@ -175,10 +158,6 @@ def _read(
         return rows if quiet else count_aloud(rows, total=len(sources), title="files")
 
     return assess_sources(sources, classifiers, match, layout=layout, jobs=jobs, watch=watch)
-
-
-def _command() -> str:
-    return shlex.join(["batchdigits", *sys.argv[1:]])
 
 
 def _exit_code(scores: dict[str, Any], fail_under: float | None) -> ExitCode:

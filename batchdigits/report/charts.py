@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _WIDTH, _HEIGHT = 320, 220
-_LEFT, _TOP, _RIGHT, _BOTTOM = 46, 12, 12, 40  # room for what is written beside the axes
+_LEFT, _TOP, _RIGHT, _BOTTOM = 46, 12, 22, 40  # room for what is written beside the axes
 
 
 def reliability_chart(bars: Sequence[tuple[float, float, int]]) -> str:

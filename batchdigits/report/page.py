@@ -22,6 +22,7 @@ from batchdigits.types import Layout, PageId, Status
 
 _MISTAKES, _DOUBTFUL, _RIGHT = 60, 24, 12  # pictures of each kind
 _BINS = 20
+_SAMPLE = "Right and marked ok"
 
 TakeShots = Callable[[Iterable[PageId]], Mapping[PageId, Shot]]
 
@@ -60,6 +61,7 @@ def render_report(
                     "title": title,
                     "note": note,
                     "total": total,
+                    "open": number == 0 and title != _SAMPLE,
                     "cards": [_card(row, shots.get(row.page)) for row in shown],
                 }
                 for shown, title, note, total in chosen[label]
@@ -67,7 +69,7 @@ def render_report(
             "charts": _charts(own, assessment.rows[label]),
             "folders": _by_folder(assessment.rows[label]),
         }
-        for label, own in zip(assessment.rows, scores["models"], strict=True)
+        for number, (label, own) in enumerate(zip(assessment.rows, scores["models"], strict=True))
     ]
     first = scores["models"][0]
     wrong = first["status"]["ok"]["count"] - first["status"]["ok"]["right"]
@@ -117,8 +119,8 @@ def _choose(rows: Sequence[JudgedPage]) -> list[tuple[list[JudgedPage], str, str
     return [
         (silent[:_MISTAKES], "Wrong and marked ok", "The surest first.", len(silent)),
         (told[:_MISTAKES], "Wrong and flagged", "The surest first; a person was asked to look.", len(told)),
-        (worst(doubtful)[-_DOUBTFUL:], "Right, but flagged", "The most doubtful last.", len(doubtful)),
-        ([right[number] for number in np.sort(sample)], "Right and marked ok", "A random sample.", len(right)),
+        (worst(doubtful)[: -_DOUBTFUL - 1 : -1], "Right, but flagged", "The most doubtful first.", len(doubtful)),
+        ([right[number] for number in np.sort(sample)], _SAMPLE, "A random sample.", len(right)),
     ]
 
 
