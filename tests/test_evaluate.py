@@ -18,6 +18,7 @@ from batchdigits.cli import app
 from batchdigits.evaluation import Judged, choose_threshold, compare, evaluate_rows
 from batchdigits.report.evaluation_report import write_report
 from batchdigits.sources.labels import Matched
+from batchdigits.training.simulator import Pen, draw_ink, draw_skeleton
 from batchdigits.training.texts import simulate_text
 from batchdigits.types import Layout, PageId, Status
 from tests.conftest import SAMPLES
@@ -214,6 +215,30 @@ def test_labels_that_do_not_fit_are_told_before_or_after_but_rows_are_kept(photo
     assert (photos.parent / "predictions.csv").exists() == (arguments[-1] == "labels.csv")
 
 
+def test_the_test_part_of_a_benchmark(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    digits = np.tile(np.arange(10), 8)
+    ink = [draw_ink(draw_skeleton(d, rng, wobble=0.4), height=20, pen=Pen(), rng=rng) for d in digits]
+    x = np.zeros((80, 28, 28), np.uint8)
+    for picture, own in zip(x, ink, strict=True):
+        left = (28 - own.shape[1]) // 2
+        picture[4:24, left : left + own.shape[1]] = np.rint(255 * own)
+    wrong = digits.copy()
+    wrong[70] = 3  # a 0
+    train = {"x_train": np.tile(x, (3, 1, 1)), "y_train": np.tile(digits, 3)}
+    np.savez("own.npz", **train, x_test=x[60:], y_test=wrong[60:])
+    result = invoke("evaluate", "--data", "own.npz", "--report", "report", "--format", "json", "-q")
+    assert result.exit_code == 0, result.output
+    (model,) = json.loads(result.stdout)["models"]
+    assert (model["count"], model["digit"]["confusion"][3][0]) == (20, 1)
+    assert model["right"] >= 17
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "own.npz page 11" in page
+    assert "should be <b>3</b>" in page
+    assert "data:image/jpeg" in page
+
+
 def test_texts_are_judged_by_their_digits(tmp_path, monkeypatch):
     import cv2
 
@@ -250,8 +275,12 @@ def test_markdown_for_a_summary(photos):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ((), 2, "Name a folder"),
-        (("photos", "--predictions", "rows.csv"), 2, "takes no pictures"),
+        ((), 2, "Give one of these: a folder"),
+        (("photos", "--predictions", "rows.csv"), 2, "Give one of these"),
+        (("photos", "--mnist"), 2, "Give one of these"),
+        (("--mnist", "--layout", "number"), 2, "their own labels"),
+        (("--predictions", "rows.csv", "-m", "cnn"), 2, "takes no --model"),
+        (("--data", "none.npz"), 3, "none.npz"),
         (("photos", "--file-column", "x"), 2, "of --labels"),
         (("photos", "--labels", "none.csv"), 3, "cannot be read"),
         (("none",), 3, "none"),
@@ -345,7 +374,7 @@ def test_ten_thousand_rows_are_written_at_once(tmp_path):
     ]
     found = Assessment({"m@1": rows}, Matched({}, (), ()))
     started = time.perf_counter()
-    write_report(tmp_path, found, found.scores(), sources=[], layout=Layout.DIGIT, command="")
+    write_report(tmp_path, found, found.scores(), layout=Layout.DIGIT, command="")
     assert time.perf_counter() - started < 5
     assert (tmp_path / "report.html").stat().st_size < 1e6
 

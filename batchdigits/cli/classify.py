@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -163,12 +164,18 @@ def classify(
                 say(step)
         if labels:
             from batchdigits.assessment import assess_rows
-            from batchdigits.report.evaluation_report import write_report
+            from batchdigits.report.evaluation_report import no_shots, write_report
+            from batchdigits.report.gallery import take_shots
 
             place = report or Path(f"{target.with_suffix('') if target else 'predictions'}-report")
             found = assess_rows({classifier.card.label: judged}, match)
-            sources = [] if regions else listing.sources
-            write_report(place, found, found.scores(), sources=sources, layout=layout, command=command_line())
+            # of a region, the gallery would show the whole page
+            shoot = (
+                no_shots
+                if regions
+                else partial(take_shots, sources=listing.sources, settings=classifier.card.imaging, layout=layout)
+            )
+            write_report(place, found, found.scores(), layout=layout, command=command_line(), take_shots=shoot)
             if not quiet:
                 say(f"report: {place / 'report.html'}")
         raise typer.Exit(tally.exit_code(strict=strict))

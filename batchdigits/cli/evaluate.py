@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +31,7 @@ from batchdigits.types import Layout
 
 if TYPE_CHECKING:
     from batchdigits.assessment import Assessment, Match
-    from batchdigits.sources.walk import Source
+    from batchdigits.report.page import TakeShots
 
 
 class ScoreFormat(StrEnum):
@@ -67,6 +69,16 @@ def evaluate(
             help="Judge these rows, a CSV of `classify`, instead of reading pictures.", envvar="BATCHDIGITS_PREDICTIONS"
         ),
     ] = None,
+    mnist: Annotated[
+        bool,
+        typer.Option(
+            "--mnist", help="Judge models on MNIST's test part, as Keras downloads it.", envvar="BATCHDIGITS_MNIST_TEST"
+        ),
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The same for an .npz in the layout of Keras' mnist.npz.", envvar="BATCHDIGITS_TEST_NPZ"),
+    ] = None,
     layout: LayoutOption = Layout.DIGIT,
     report: ReportOption = None,
     form: Annotated[
@@ -94,23 +106,28 @@ def evaluate(
     """Measure how good models are on pictures whose digits are known."""
     with exit_codes():
         from batchdigits.assessment import assess_predictions
-        from batchdigits.report.evaluation_report import write_report
+        from batchdigits.report.evaluation_report import no_shots, write_report
         from batchdigits.report.score_table import format_scores
 
+        given = [bool(inputs), predictions is not None, mnist or data is not None]
+        if sum(given) != 1:
+            raise UsageError("Give one of these: a folder with pictures, --predictions, --mnist, --data.")
+        if given[2] and (labels or layout is not Layout.DIGIT):
+            raise UsageError("--mnist and --data bring their own labels, of one digit each.")
+        if predictions is not None and model:
+            raise UsageError("--predictions judges rows that are there: it takes no --model.")
         match = find_truth(labels, file_column, label_column)
-        sources: list[Source] = []
+        cores = jobs or available_cores()
+        shoot: TakeShots
         if predictions is not None:
-            if inputs or model:
-                raise UsageError("--predictions judges rows that are there: it takes no pictures and no --model.")
-            found = assess_predictions(predictions, match)
+            found, shoot = assess_predictions(predictions, match), no_shots
         elif inputs:
-            sources = _find(inputs, report)
-            found = _read(sources, model or ["cnn"], match, models_dir, layout, jobs or available_cores(), quiet)
+            found, shoot = _read(inputs, report, model or ["cnn"], match, models_dir, layout, cores, quiet)
         else:
-            raise UsageError("Name a folder with pictures, or --predictions.")
+            found, shoot = _read_test_part(data, model or ["cnn"], models_dir, cores, quiet)
         scores = found.scores(target_error=target_error)
         if report is not None:
-            write_report(report, found, scores, sources=sources, layout=layout, command=command_line())
+            write_report(report, found, scores, layout=layout, command=command_line(), take_shots=shoot)
             if not quiet:
                 say(f"report: {report / 'report.html'}")
         text = json.dumps(scores, indent=2, ensure_ascii=False) + "\n"
@@ -120,8 +137,6 @@ def evaluate(
 
 def find_truth(labels: Path | None, file_column: str | None, label_column: str | None) -> Match:
     """Return what finds the labels of pages: in a table, or in the names of their folders."""
-    from functools import partial
-
     from batchdigits.sources.labels import labels_of_folders, match_labels, read_labels
 
     if labels is None:
@@ -131,33 +146,47 @@ def find_truth(labels: Path | None, file_column: str | None, label_column: str |
     return partial(match_labels, read_labels(labels, file_column=file_column, label_column=label_column))
 
 
-def _find(inputs: list[Path], report: Path | None) -> list[Source]:
-    from batchdigits.sources.walk import find_sources
-
-    sources = list(find_sources(inputs, skip=[report] if report else []).sources)
-    if not sources:
-        raise NoInputError(f"No image in {', '.join(map(str, inputs))}. Is it the right folder?")
-    return sources
-
-
 def _read(
-    sources: list[Source],
+    inputs: list[Path],
+    report: Path | None,
     names: list[str],
     match: Match,
     models_dir: Path | None,
     layout: Layout,
     jobs: int,
     quiet: bool,
-) -> Assessment:
+) -> tuple[Assessment, TakeShots]:
+    """Judge pictures in folders."""
     from batchdigits.assessment import assess_sources
     from batchdigits.classifiers.runner import load_model
+    from batchdigits.report.gallery import take_shots
+    from batchdigits.sources.walk import find_sources
 
+    sources = find_sources(inputs, skip=[report] if report else []).sources
+    if not sources:
+        raise NoInputError(f"No image in {', '.join(map(str, inputs))}. Is it the right folder?")
     classifiers = [load_model(name, models_dir) for name in names]
 
     def watch(rows: Any) -> Any:
         return rows if quiet else count_aloud(rows, total=len(sources), title="files")
 
-    return assess_sources(sources, classifiers, match, layout=layout, jobs=jobs, watch=watch)
+    found = assess_sources(sources, classifiers, match, layout=layout, jobs=jobs, watch=watch)
+    return found, partial(take_shots, sources=sources, settings=classifiers[0].card.imaging, layout=layout)
+
+
+def _read_test_part(
+    data: Path | None, names: list[str], models_dir: Path | None, jobs: int, quiet: bool
+) -> tuple[Assessment, TakeShots]:
+    """Judge the test part of MNIST, or of data in its layout."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets with pages of advice
+    from batchdigits.benchmark import TestPart
+    from batchdigits.classifiers.runner import load_model
+    from batchdigits.training.datasets import load_keras_mnist, load_npz
+    from batchdigits.training.progress import silent
+
+    classifiers = [load_model(name, models_dir) for name in names]
+    part = TestPart(load_npz(data) if data else load_keras_mnist(say=say), data.name if data else "MNIST")
+    return part.assess(classifiers, jobs=jobs, progress=silent if quiet else count_aloud), part.take_shots
 
 
 def _exit_code(scores: dict[str, Any], fail_under: float | None) -> ExitCode:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from batchdigits.assessment import Assessment
 from batchdigits.errors import OutputError
-from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.report.gallery import Shot, take_shots
-from batchdigits.report.page import render_report
+from batchdigits.report.gallery import Shot
+from batchdigits.report.page import TakeShots, render_report
 from batchdigits.report.score_table import format_csv
-from batchdigits.sources.walk import Source
 from batchdigits.types import Layout, PageId
 from batchdigits.writers import atomic_file
+
+
+def no_shots(pages: Iterable[PageId]) -> Mapping[PageId, Shot]:
+    """Show no pictures: for rows that are all there is."""
+    return {}
 
 
 def write_report(
@@ -23,10 +26,9 @@ def write_report(
     assessment: Assessment,
     scores: Mapping[str, Any],
     *,
-    sources: Sequence[Source],
     layout: Layout,
     command: str,
-    settings: ImagingSettings | None = None,
+    take_shots: TakeShots = no_shots,
 ) -> None:
     """Write ``report.html``, ``evaluation.json`` and ``evaluation.csv``.
 
@@ -34,24 +36,15 @@ def write_report(
     ----------
     folder : Path
         Made if it is not there; other files in it stay.
-    assessment, scores, layout, command
+    assessment, scores, layout, command, take_shots
         See `render_report`.
-    sources : sequence of Source
-        Where the pictures of the gallery come from; none leaves them out.
-    settings : ImagingSettings, optional
-        What the tiles in the gallery are made with.
 
     Raises
     ------
     OutputError
         If the folder cannot be written.
     """
-    named = {source.name: source for source in sources}
-
-    def shoot(pages: Iterable[PageId]) -> Mapping[PageId, Shot]:
-        return take_shots(pages, named, settings or ImagingSettings(), layout)
-
-    page = render_report(assessment, scores, layout=layout, command=command, take_shots=shoot)
+    page = render_report(assessment, scores, layout=layout, command=command, take_shots=take_shots)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,7 +31,7 @@ class Shot:
 
 
 def take_shots(
-    pages: Iterable[PageId], sources: Mapping[str, Source], settings: ImagingSettings, layout: Layout
+    pages: Iterable[PageId], *, sources: Iterable[Source], settings: ImagingSettings, layout: Layout
 ) -> dict[PageId, Shot]:
     """Take pictures of some pages; those that cannot be read have none.
 
@@ -39,16 +39,17 @@ def take_shots(
     ----------
     pages : iterable of PageId
         What to show.
-    sources : mapping
-        Files by name.
+    sources : iterable of Source
+        The files that they are of.
     settings : ImagingSettings
         Of the model.
     layout : Layout
         What was looked for.
     """
+    named = {source.name: source for source in sources}
     shots = {}
     for id in dict.fromkeys(pages):
-        source = sources.get(id.file)
+        source = named.get(id.file)
         if source is None or source.problem:
             continue
         try:
@@ -58,6 +59,11 @@ def take_shots(
             continue
         shots[id] = _shoot(page, tiles)
     return shots
+
+
+def show_picture(pixels: NDArray[np.uint8], tile: NDArray[np.float32]) -> Shot:
+    """Show a picture, dark on light, that holds nothing but a digit, and its tile."""
+    return Shot(_as_jpeg(pixels, _SIDE), _as_png(tile))
 
 
 def _shoot(page: Page, tiles: Tiles) -> Shot:
