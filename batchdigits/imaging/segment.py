@@ -170,8 +170,6 @@ def _belongs(part: Part, members: list[Part], box: Box, labels: NDArray[np.int32
     gap = _gap(box, part.box)
     if gap > settings.join_gap * size or part_size > 1.5 * size:
         return False
-    if _is_flat(part.box) and part.box.top >= box.bottom and part.box.width >= 0.8 * box.width:
-        return False  # an underline; the bar of a 5 lies above
     if part.level < 0.35 * seed.level or part.thickness > 3 * seed.thickness:
         return False
     if part_size < 0.2 * size:  # a crumb of a stroke lies by the stroke; a dot of the paper lies anywhere
@@ -199,7 +197,8 @@ def leave_out_loose(group: Group, parts: list[Part], labels: NDArray[np.int32]) 
     """Return the group without the strokes that lie apart from the rest, or None if there are none.
 
     Strokes above or below the rest are its own, as the bar of a 5, unless they come from beyond the picture's edge.
-    What sticks out may be its own, too, or a tick or a neighbour's tail: what the digits look like decides.
+    What sticks out may be its own, too, or a tick or a neighbour's tail, and a flat stroke below may be the foot of a
+    3 or an underline: what the digits look like decides.
     """
     members = [part for part in parts if part.label in group.labels]
     if len(members) < 2:
@@ -208,7 +207,9 @@ def leave_out_loose(group: Group, parts: list[Part], labels: NDArray[np.int32]) 
 
     def belongs(part: Part, near: list[Part], box: Box) -> bool:
         reaches_in = any(part.edges) and not any(seed.edges)
-        return (_is_upon(part.box, box) and not reaches_in) or _continues(part, near, box, labels)
+        underlines = _is_flat(part.box) and part.box.top >= box.bottom and part.box.width >= 0.8 * box.width
+        upon = _is_upon(part.box, box) and not reaches_in
+        return not underlines and (upon or _continues(part, near, box, labels))
 
     core = _grow(seed, members, belongs)
     return core if len(core.labels) < len(members) and core.mass >= _MAIN * group.mass else None
