@@ -13,6 +13,7 @@ from PIL import Image
 from scipy.stats import norm
 from typer.testing import CliRunner
 
+from batchdigits import load_model
 from batchdigits.assessment import Assessment, JudgedPage
 from batchdigits.cli import app
 from batchdigits.evaluation import Judged, choose_threshold, compare, evaluate_rows
@@ -269,7 +270,17 @@ def test_markdown_for_a_summary(photos):
     lines = result.stdout.splitlines()
     assert lines[0].startswith("| model | right |")
     assert lines[1] == "|" + " --- |" * 7
-    assert any(line.startswith("- cnn@") and "from confidence" in line for line in lines)
+    assert any(line.startswith("- cnn@") and "--review-below 0.9" in line for line in lines)
+
+
+@pytest.mark.parametrize(("below", "ok"), [("0", 3), ("0.999993", 1), ("1", 0)])
+def test_rows_are_ok_from_the_confidence_that_is_asked_for(photos, below, ok):
+    invoke("classify", photos, "--review-below", below, "-o", "rows.csv", "-q")
+    with (photos.parent / "rows.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(row["status"] == "ok" for row in rows) == ok
+    assert {row["reason"] for row in rows} <= {"", "no_ink", "low_confidence"}
+    assert rows[0]["model"] != load_model("cnn").card.label
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -109,6 +109,11 @@ class Classifier:
     def __init__(self, card: Card, scorer: Scorer) -> None:
         self.card = card
         self._scorer = scorer
+
+    def with_threshold(self, review_below: float) -> Classifier:
+        """Return the same model with another confidence from which on rows are ``ok``; its digest tells them apart."""
+        thresholds = replace(self.card.thresholds, review_below=review_below)
+        return Classifier(replace(self.card, thresholds=thresholds), self._scorer)
 
     def __call__(self, tiles: NDArray[np.float32]) -> Scores:
         """Classify tiles.

@@ -101,6 +101,16 @@ def classify(
     file_column: FileColumnOption = None,
     label_column: LabelColumnOption = None,
     report: ReportOption = None,
+    review_below: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Mark rows ok from this confidence on (texts: from 0.9 at least); see evaluate --target-error.",
+            envvar="BATCHDIGITS_REVIEW_BELOW",
+            show_default="the model's own",
+        ),
+    ] = None,
     models_dir: ModelsDirOption = None,
     jobs: JobsOption = None,
     strict: Annotated[
@@ -139,6 +149,8 @@ def classify(
             raise UsageError("--report needs --labels.")
         match = find_truth(labels, file_column, label_column)
         classifier = load_model(model, models_dir)
+        if review_below is not None:
+            classifier = classifier.with_threshold(review_below)
         listing = find_sources(inputs, skip=[path for path, *_ in tables if path is not None])
         if not listing.sources:
             others = f" ({len(listing.others)} other files)" if listing.others else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -86,7 +87,9 @@ def _advise(model: Mapping[str, Any]) -> str:
     target, threshold = model["target_error"], model["review_below"]
     if threshold is None:
         return f"{model['model']}: no confidence is high enough for {target:.2%} wrong"
-    return f"{model['model']}: from confidence {threshold:.6f} on, at most {target:.2%} are wrong"
+    # rounded up: what is not quite as sure must not pass
+    below = math.ceil(threshold * 1e6) / 1e6
+    return f"{model['model']}: with classify --review-below {below:.6f}, at most {target:.2%} of these were wrong"
 
 
 def _some(names: Sequence[str]) -> str:
