@@ -32,12 +32,18 @@ def test_the_command_table_is_the_help():
     assert all(command in text for command in commands)
 
 
-@pytest.mark.parametrize("command", ["classify", "inspect", "train", "models"])
+@pytest.mark.parametrize("command", ["classify", "evaluate", "inspect", "train", "models"])
 def test_every_flag_has_a_variable_and_a_help(command):
     text = " ".join(runner.invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output.split())
     flags = set(re.findall(r"--([a-z][a-z-]+)", text)) - {"help"}
     # where a variable set for classify would be nonsense to another command, that has its own
-    own = {("models", "format"): "TABLE_FORMAT", ("inspect", "output"): "INSPECT_OUTPUT"}
+    own = {
+        ("models", "format"): "TABLE_FORMAT",
+        ("inspect", "output"): "INSPECT_OUTPUT",
+        ("evaluate", "format"): "SCORE_FORMAT",
+        ("evaluate", "data"): "TEST_NPZ",
+        ("evaluate", "mnist"): "MNIST_TEST",
+    }
     for flag in flags:
         name = own.get((command, flag), flag.upper().replace("-", "_"))
         assert f"BATCHDIGITS_{name};" in text or f"BATCHDIGITS_{name}]" in text, flag

@@ -106,7 +106,7 @@ def classify(
         typer.Option(
             min=0,
             max=1,
-            help="Mark rows ok from this confidence on (texts: from 0.9 at least); see evaluate --target-error.",
+            help="Mark rows ok from this confidence on (texts: from 0.9 at least); `evaluate` finds one.",
             envvar="BATCHDIGITS_REVIEW_BELOW",
             show_default="the model's own",
         ),
