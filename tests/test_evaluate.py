@@ -362,6 +362,16 @@ def test_the_same_pages_make_the_same_report(photos):
     assert pages[0] == pages[1]
 
 
+def test_a_folder_of_damaged_pictures_still_makes_a_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "3").mkdir(parents=True)
+    shutil.copy(SAMPLES / "images" / "truncated.jpg", tmp_path / "photos" / "3")
+    result = invoke("evaluate", "photos", "--report", "report", "--target-error", "0.01", "-q")
+    assert result.exit_code == 5
+    assert "no confidence is high enough" in result.stdout
+    assert "no digit" in (tmp_path / "report" / "report.html").read_text()
+
+
 def test_rows_alone_make_a_report_without_pictures(photos):
     (photos / "labels.csv").write_text("file,label\nIMG_2042.jpg,7\nblue-ink.jpg,4\n")
     invoke("classify", photos, "-o", "rows.csv", "-q")
