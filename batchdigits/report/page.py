@@ -78,6 +78,7 @@ def render_report(
         f"{wrong} wrong and not flagged",
         models=models,
         comparisons=scores["comparisons"],
+        short=_short(list(assessment.rows)),
         unlabelled=scores["unlabelled"],
         unused=scores["unused"],
         has_digits=all(own["digit"] for own in scores["models"]),
@@ -98,6 +99,12 @@ def _template() -> jinja2.Template:
     )
     source = files("batchdigits.report").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source)
+
+
+def _short(labels: Sequence[str]) -> dict[str, str]:
+    """Leave digests out where names tell models apart."""
+    names = [label.partition("@")[0] for label in labels]
+    return {label: name if names.count(name) == 1 else label for label, name in zip(labels, names, strict=True)}
 
 
 def _percent(share: float | None, places: int = 2) -> str:
