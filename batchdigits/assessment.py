@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Assessment:
             "batchdigits": __version__,
             "models": models,
             "comparisons": [self._compare(one, other) for one, other in combinations(self.rows, 2)],
-            "unlabelled": [name_page(page) for page in self.matched.unlabelled],
+            "unlabelled": [page.title for page in self.matched.unlabelled],
             "unused": list(self.matched.unused),
         }
 
@@ -78,7 +78,7 @@ class Assessment:
         right = np.array([(first.judged.right, second.judged.right) for first, second in pairs], np.bool_).reshape(
             -1, 2
         )
-        differing = [name_page(a.page) for a, b in pairs if a.judged.prediction != b.judged.prediction]
+        differing = [a.page.title for a, b in pairs if a.judged.prediction != b.judged.prediction]
         return {"models": [one, other], **asdict(compare(right[:, 0], right[:, 1])), "differing": differing}
 
 
@@ -86,12 +86,6 @@ def _threshold(rows: Sequence[JudgedPage], target: float) -> float | None:
     said = [row.judged for row in rows if row.judged.prediction]
     confidence = np.array([row.confidence for row in said], np.float64)
     return choose_threshold(confidence, np.array([row.right for row in said], np.bool_), target)
-
-
-def name_page(page: PageId) -> str:
-    """Return what people call a page."""
-    number = f"page {page.number}" if page.number > 1 else ""
-    return " ".join(part for part in (page.file, number, page.region) if part)
 
 
 def assess_sources(
@@ -198,14 +192,10 @@ def assess_rows(rows: dict[str, list[JudgedPage]], match: Match) -> Assessment:
         )
     known = {
         label: [
-            JudgedPage(row.page, row.reason, _with_truth(row.judged, matched.truth[row.page]))
+            replace(row, judged=replace(row.judged, truth=matched.truth[row.page]))
             for row in own
             if row.page in matched.truth
         ]
         for label, own in rows.items()
     }
     return Assessment(known, matched)
-
-
-def _with_truth(judged: Judged, truth: str) -> Judged:
-    return Judged(truth, judged.prediction, judged.confidence, judged.status, judged.second, judged.probabilities)

@@ -56,6 +56,12 @@ class PageId(NamedTuple):
     number: int = 1  #: 1-based TIFF frame, 1 for a photo  (`index` would shadow tuple.index)
     region: str = ""  #: name of the region, empty for the whole page
 
+    @property
+    def title(self) -> str:
+        """What people call it: the file, its page if it is not the first, the region."""
+        page = f"page {self.number}" if self.number > 1 else ""
+        return " ".join(part for part in (self.file, page, self.region) if part)
+
 
 @dataclass(frozen=True, slots=True, eq=False)  # eq=False: == on arrays raises
 class Page:

@@ -206,9 +206,7 @@ def _tell(rows: Iterable[Row]) -> Iterator[Row]:
     """Say of each row that is not ok why, as it passes."""
     for row in rows:
         if row.reason:
-            page = f"page {row.page.number}" if row.page.number > 1 else ""
-            place = " ".join(part for part in (row.page.file, page, row.page.region) if part)
-            say(f"{row.status} {place}: {row.detail or row.reason}")
+            say(f"{row.status} {row.page.title}: {row.detail or row.reason}")
         yield row
 
 

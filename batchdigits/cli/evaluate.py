@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from enum import StrEnum
 from functools import partial
@@ -130,8 +129,7 @@ def evaluate(
             write_report(report, found, scores, layout=layout, command=command_line(), take_shots=shoot)
             if not quiet:
                 say(f"report: {report / 'report.html'}")
-        text = json.dumps(scores, indent=2, ensure_ascii=False) + "\n"
-        typer.echo(text if form is ScoreFormat.JSON else format_scores(scores, form.value), nl=False)
+        typer.echo(format_scores(scores, form.value), nl=False)
         raise typer.Exit(_exit_code(scores, fail_under))
 
 

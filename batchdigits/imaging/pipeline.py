@@ -77,10 +77,9 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
     if found.core:
         others[Variant.CORE] = found.core
     if lines:
-        with_lines = _find(contrast, marks, uncleared, settings)
         if not found.groups and (lone := _lone_upright(lines, ink.shape[0])):
             others |= _find_instead(lone, contrast, marks, lines, settings)
-        elif _completes(with_lines, found):
+        elif _completes(with_lines := _find(contrast, marks, uncleared, settings), found):
             others[Variant.WITH_LINES] = with_lines
     return Steps(
         work,

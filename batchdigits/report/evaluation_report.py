@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from batchdigits.assessment import Assessment
 from batchdigits.errors import OutputError
 from batchdigits.report.gallery import Shot
 from batchdigits.report.page import TakeShots, render_report
-from batchdigits.report.score_table import format_csv
+from batchdigits.report.score_table import format_csv, format_scores
 from batchdigits.types import Layout, PageId
 from batchdigits.writers import atomic_file
 
@@ -50,7 +49,7 @@ def write_report(
     except OSError as error:
         raise OutputError(f"The folder {folder} cannot be made: {error.strerror}.") from error
     for name, text in (
-        ("evaluation.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n"),
+        ("evaluation.json", format_scores(scores, "json")),
         ("evaluation.csv", format_csv(scores)),
         ("report.html", page),
     ):

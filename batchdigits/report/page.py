@@ -15,7 +15,7 @@ import jinja2
 import numpy as np
 
 from batchdigits import __version__
-from batchdigits.assessment import Assessment, JudgedPage, name_page
+from batchdigits.assessment import Assessment, JudgedPage
 from batchdigits.report.charts import coverage_chart, histogram, reliability_chart
 from batchdigits.report.gallery import Shot
 from batchdigits.types import Layout, PageId, Status
@@ -141,7 +141,7 @@ def _card(row: JudgedPage, shot: Shot | None) -> dict[str, Any]:
         "tone": tone,
         "confidence": f"{judged.confidence:.2%}" if judged.prediction else "",
         "status": f"{judged.status.value} {row.reason.replace('_', ' ')}".strip(),
-        "file": name_page(row.page),
+        "file": row.page.title,
     }
 
 
@@ -190,5 +190,5 @@ def _by_folder(rows: Sequence[JudgedPage]) -> list[dict[str, Any]]:
 
 def _digest(rows: Sequence[JudgedPage]) -> str:
     """Return twelve hexadecimal digits of the pages and their labels."""
-    named = sorted(f"{name_page(row.page)}\0{row.judged.truth}" for row in rows)
+    named = sorted(f"{row.page.title}\0{row.judged.truth}" for row in rows)
     return hashlib.sha256("\n".join(named).encode("utf-8", "backslashreplace")).hexdigest()[:12]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,15 +13,17 @@ HEADINGS = ("model", "right", "95 % interval", "marked ok", "wrong of these", "E
 
 
 def format_scores(scores: Mapping[str, Any], form: str) -> str:
-    """Return the scores of every model, a line each, then what sets them apart.
+    """Return the scores of every model: a line each, then what sets them apart; or all there is, as JSON.
 
     Parameters
     ----------
     scores : mapping
         As `Assessment.scores` returns them.
     form : str
-        ``table``, or ``md``.
+        ``table``, ``md`` or ``json``.
     """
+    if form == "json":
+        return json.dumps(scores, indent=2, ensure_ascii=False) + "\n"
     lines = [HEADINGS, *(_cells(model) for model in scores["models"])]
     table = markdown(lines) if form == "md" else aligned(lines)
     notes = [_describe(pair) for pair in scores["comparisons"]]
