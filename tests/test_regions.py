@@ -6,7 +6,6 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from batchdigits.batch import Failure, read_source
 from batchdigits.errors import ExitCode, UsageError
 from batchdigits.imaging.pipeline import find_digit, to_original
 from batchdigits.imaging.settings import ImagingSettings
@@ -14,6 +13,7 @@ from batchdigits.sources.images import crop_page
 from batchdigits.sources.regions import parse_region, parse_regions
 from batchdigits.sources.walk import Source
 from batchdigits.types import Box, Page, PageId, Tiles
+from batchdigits.worker import Failure, read_source
 
 # What users write
 
@@ -199,7 +199,7 @@ def test_regions_of_a_file_are_of_the_upright_page(tmp_path, turn):
     path = tmp_path / "form.jpg"
     Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif, quality=95)
     regions = parse_regions(["first=0,0,30%,30%", "second=350,55%,160,45%", "third=601,0,10,10"])
-    first, second, third = read_source(Source(path, path.name), ImagingSettings(), regions)
+    first, second, third = read_source(Source.of(path), ImagingSettings(), regions)
     assert isinstance(first, Tiles)
     assert isinstance(second, Tiles)
     assert isinstance(third, Failure)
@@ -214,16 +214,16 @@ def test_a_region_of_a_large_photo_is_read_at_full_size(tmp_path):
     """A form's field may be a few pixels of a page that is reduced as a whole."""
     path = tmp_path / "form.jpg"
     assert cv2.imwrite(str(path), sheet(4000, 3000, spots=[(3000, 2000)]))
-    (tiles,) = read_source(Source(path, path.name), ImagingSettings(), parse_regions(["2900,1900,200,200"]))
+    (tiles,) = read_source(Source.of(path), ImagingSettings(), parse_regions(["2900,1900,200,200"]))
     assert is_around(tiles.boxes[0], (3000, 2000), slack=2)
-    (whole,) = read_source(Source(path, path.name), ImagingSettings())
+    (whole,) = read_source(Source.of(path), ImagingSettings())
     assert is_around(whole.boxes[0], (3000, 2000), slack=14)  # one pixel of working size is six of the page
 
 
 def test_an_unreadable_file_has_a_row_for_each_region(tmp_path):
     path = tmp_path / "empty.jpg"
     path.touch()
-    results = read_source(Source(path, path.name), ImagingSettings(), parse_regions(["a=0,0,9,9", "b=0,0,9,9"]))
+    results = read_source(Source.of(path), ImagingSettings(), parse_regions(["a=0,0,9,9", "b=0,0,9,9"]))
     assert [(result.page.region, result.error.reason) for result in results] == [
         ("a", "empty_file"),
         ("b", "empty_file"),
@@ -234,7 +234,7 @@ def test_an_unreadable_file_has_a_row_for_each_region(tmp_path):
 def test_a_tiny_region_does_no_harm(tmp_path, text):
     path = tmp_path / "form.png"
     assert cv2.imwrite(str(path), sheet())
-    (result,) = read_source(Source(path, path.name), ImagingSettings(), parse_regions([text]))
+    (result,) = read_source(Source.of(path), ImagingSettings(), parse_regions([text]))
     assert isinstance(result, Tiles | Failure)
     if isinstance(result, Failure):
         assert result.error.reason == "region_outside"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from batchdigits.errors import PageError
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.looking import first_size, look
-from batchdigits.sources.images import read_page
+from batchdigits.sources.documents import read_page
 from batchdigits.sources.walk import Source
 from batchdigits.types import Box, Layout, Page, PageId, Tiles
 

@@ -34,7 +34,8 @@ from batchdigits.report.drawing import (
     start_canvas,
 )
 from batchdigits.report.text_inspection import draw_text_steps
-from batchdigits.sources.images import cut_region, read_page
+from batchdigits.sources.documents import read_page
+from batchdigits.sources.images import cut_region
 from batchdigits.sources.regions import parse_region
 from batchdigits.types import Layout, Page, PageId, Row, Variant
 
@@ -52,11 +53,11 @@ def inspect_image(
     Parameters
     ----------
     path : Path
-        An image file.
+        An image or a PDF.
     classifier : Classifier
         The model.
     page : int
-        1-based frame of a TIFF.
+        1-based, of a TIFF or a PDF.
     region : str, optional
         ``[NAME=]x,y,w,h``: only this part of the page.
     layout : Layout

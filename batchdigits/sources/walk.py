@@ -4,30 +4,57 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from io import FileIO
+from operator import attrgetter
+from pathlib import Path, PurePath
 
 from batchdigits.errors import NoInputError
+from batchdigits.sources.patterns import Patterns
 
-IMAGE_EXTENSIONS = frozenset(
+PAGE_EXTENSIONS = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
-    + (".avif", ".heic", ".heif")
+    + (".avif", ".heic", ".heif", ".pdf")
 )
-OWN_SUFFIXES = (".inspect.png", ".csv.state", ".tmp")
+OWN_SUFFIXES = (".inspect.png", ".state", ".state-wal", ".state-shm", ".state-journal", ".run.json", ".tmp")
 """Endings of files that runs leave behind; they are never read back as pages."""
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BRANDS = frozenset((b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1"))
+_BRANDS = frozenset(
+    (b"avif", b"avis", b"mif1", b"msf1") + (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file to read."""
+    """One file to read. All files of a folder share its root: a hundred thousand of them must cost little."""
 
-    path: Path
-    name: str  #: relative to its input folder, `/` as separator; bytes that are not UTF-8 as ``\\xNN``
+    root: str  #: the input folder, with a separator at its end; empty for the current one, or a path from a list
+    relative: str  #: from there to the file, `/` as separator; bytes that are not UTF-8 as Python keeps them in paths
     problem: str = ""  #: why it cannot even be opened, a stable code; empty if nothing is known against it
+
+    @classmethod
+    def of(cls, path: Path) -> Source:
+        """Return a file as if it were named itself: its row is named by the file name alone."""
+        return cls(sys.intern(str(path).removesuffix(path.name)), path.name)
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.root + self.relative)
+
+    @property
+    def name(self) -> str:
+        r"""What its rows are named by: `relative`, with bytes that are not UTF-8 as ``\xNN``."""
+        return display_name(self.relative)
+
+    def absolute(self) -> Source:
+        """Return the same source, with a path that does not depend on the current folder."""
+        if Path(self.root or self.relative).is_absolute():
+            return self
+        return Source(sys.intern(_as_prefix(Path.cwd() / self.root)), self.relative, self.problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +62,18 @@ class Listing:
     """What a walk found."""
 
     sources: tuple[Source, ...]  #: sorted by name, by code points
-    others: tuple[str, ...]  #: names of files that are no images, sorted
+    others: tuple[str, ...]  #: names of files that are no pages, sorted
 
 
 def display_name(path: str) -> str:
     r"""Return a path as text: `/` as separator, bytes that are not UTF-8 as ``\xNN``."""
-    return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
+    path = path.replace(os.sep, "/")
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def looks_like_image(head: bytes) -> bool:
-    """Tell an image by its first bytes (16 are enough)."""
-    if head.startswith(_SIGNATURES):
+def looks_like_page(head: bytes) -> bool:
+    """Tell an image or a PDF by its first bytes (16 are enough)."""
+    if head.startswith((*_SIGNATURES, b"%PDF-")):
         return True
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return True
@@ -54,19 +82,170 @@ def looks_like_image(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
 
 
-def _examine(path: Path, name: str) -> Source | None:
-    """Return the file as a source, or None if it is no image."""
-    by_name = path.suffix.lower() in IMAGE_EXTENSIONS
+def find_sources(
+    inputs: Iterable[Path],
+    *,
+    skip: Collection[Path] = (),
+    exclude: Collection[str] = (),
+    listed: Collection[str | Path] = (),
+) -> Listing:
+    """Find every image and PDF under the given folders and files.
+
+    Parameters
+    ----------
+    inputs : iterable of Path
+        Folders are walked to the bottom; links to folders are not followed. Hidden files and folders are left out,
+        unless named themselves. The rows of a file named itself have its name alone.
+    skip : collection of Path
+        Files of this run, never to be opened.
+    exclude : collection of str
+        Shell-style patterns of files and folders to leave out, matched with regard to case. Without ``/`` a pattern is
+        for every single part of the path relative to the input folder, with one for the path as a whole, where ``*``
+        may stand for several parts; one at its start says just that, one at its end means folders only. What
+        `inputs` name themselves stays.
+    listed : collection of str or Path
+        Paths as `read_file_list` gives them. They differ from `inputs`: rows are named by the path as written, it is
+        this path that `exclude` is for, and a file that does not exist is a source with the problem ``missing``.
+
+    Returns
+    -------
+    Listing
+        A folder that cannot be listed is a source with the problem ``unreadable_folder``. What is reached twice under
+        the same name is there once.
+
+    Raises
+    ------
+    NoInputError
+        If an input does not exist.
+    """
+    modes = [(given, _mode(given)) for given in inputs]  # a mistyped one is told before a long walk
+    findings = _Findings(skip, exclude)
+    for given, mode in modes:
+        findings.take_input(given, mode)
+    for written in listed:
+        findings.take_listed(_tidy(written))
+    once = dict.fromkeys if len(modes) + len(listed) > 1 else list  # one folder holds nothing twice
+    sources = sorted(once(findings.sources), key=attrgetter("relative"))
+    # equal names from two inputs keep the order of the inputs: sorting is stable
+    sources.sort(key=attrgetter("name"))
+    return Listing(tuple(sources), tuple(sorted(source.name for source in once(findings.others))))
+
+
+def _mode(given: Path) -> int:
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # opening a named pipe would wait for ever
-            return Source(path, name, "not_a_file") if by_name else None
-        if by_name:
-            return Source(path, name)
-        with path.open("rb") as file:
-            return Source(path, name) if looks_like_image(file.read(16)) else None
-    except OSError:
-        return Source(path, name, "unreadable") if by_name else None
+        return given.stat().st_mode
+    except (OSError, ValueError):  # also: a name too long, a folder that may not be entered
+        name = display_name(str(given))
+        raise NoInputError(f"{name} does not exist. Check the path; quote it if it has spaces.") from None
+
+
+def _tidy(written: str | Path) -> str:
+    """Return a path without what does not change it, `/` as separator; empty for the current folder."""
+    path = PurePath(written).as_posix()
+    if os.sep == "/" and path.startswith("//"):  # pathlib keeps two, which on Windows alone mean something
+        path = path[1:]
+    return "" if path == "." else path
+
+
+def _as_prefix(folder: Path) -> str:
+    """Return what, set before the name of a file in it, makes the path of that file."""
+    return str(folder / "x")[:-1]  # no separator after "" and "/", one after others
+
+
+class _Findings:
+    """What has been found, and the rules of what to leave out."""
+
+    def __init__(self, skip: Collection[Path], exclude: Collection[str]) -> None:
+        self.sources: list[Source] = []
+        self.others: list[Source] = []
+        self._excludes = Patterns(exclude)
+        self._skipped = {identity for path in skip if (identity := _identity(str(path))) is not None}
+        # links apart, a file goes by its own name whatever way leads to it: others need not be looked up
+        self._skipped_names = {os.path.normcase(_place(path).name) for path in skip}
+
+    def take_input(self, given: Path, mode: int) -> None:
+        """Take what a user asked for by its path: nothing excludes it."""
+        if stat.S_ISDIR(mode):
+            self._walk(_as_prefix(given), "")
+            return
+        source = Source.of(given)
+        if not self._is_own(source.relative, str(given), is_link=True):
+            self._add(source, stat.S_ISREG(mode))
+
+    def take_listed(self, relative: str) -> None:
+        """Take a tidy path from a list."""
+        mode, problem = 0, ""
+        try:
+            mode = Path(relative).stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            problem = "missing"
+        except (OSError, ValueError):
+            problem = "unreadable"
+        is_folder = stat.S_ISDIR(mode)
+        if self._excludes.cover_part_of(relative, is_folder):
+            return
+        if is_folder:
+            self._walk("", _as_prefix(Path(relative)).replace(os.sep, "/"))
+        elif self._is_own(relative, relative, is_link=True):
+            return
+        elif problem:
+            self.sources.append(Source("", relative, problem))
+        else:
+            self._add(Source("", relative), stat.S_ISREG(mode))
+
+    def _walk(self, root: str, start: str) -> None:
+        """Take all files below a folder, in no order."""
+        folders = [start]
+        while folders:
+            folder = folders.pop()
+            try:
+                with os.scandir(root + folder or ".") as entries:
+                    folders += [f"{folder}{entry.name}/" for entry in entries if self._take_entry(root, folder, entry)]
+            except OSError:
+                self.sources.append(Source(root, folder or "./", "unreadable_folder"))
+
+    def _take_entry(self, root: str, folder: str, entry: os.DirEntry[str]) -> bool:
+        """Take a file; return whether it is a folder instead, which is to be walked."""
+        if entry.name.startswith("."):
+            return False
+        try:
+            is_link, is_folder, is_regular = entry.is_symlink(), entry.is_dir(), entry.is_file()
+        except OSError:  # of links only: a circle, or one into a folder that may not be entered
+            is_link, is_folder, is_regular = True, False, False
+        relative = folder + entry.name
+        if self._excludes.cover(relative, is_folder):
+            return False
+        if is_folder:
+            return not is_link
+        if not self._is_own(entry.name, entry.path, is_link):
+            self._add(Source(root, relative), is_regular)
+        return False
+
+    def _is_own(self, name: str, path: str, is_link: bool) -> bool:
+        """Tell a file of this or another run, without opening it: closing an SQLite file gives up all its locks."""
+        if name.endswith(OWN_SUFFIXES):
+            return True
+        if not self._skipped or not (is_link or os.path.normcase(name) in self._skipped_names):
+            return False
+        return _identity(path) in self._skipped
+
+    def _add(self, source: Source, is_regular: bool) -> None:
+        by_name = os.path.splitext(source.relative)[1].lower() in PAGE_EXTENSIONS  # noqa: PTH122
+        if by_name and not is_regular:
+            self.sources.append(Source(source.root, source.relative, _why_not_regular(source.path)))
+        elif by_name or (is_regular and _starts_like_page(source.root + source.relative)):
+            self.sources.append(source)
+        else:
+            self.others.append(source)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return what tells a file from all others, whatever its name; None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _place(path: Path) -> Path:
@@ -77,64 +256,17 @@ def _place(path: Path) -> Path:
         return path.absolute()
 
 
-def _exists(path: Path) -> bool:
+def _why_not_regular(path: Path) -> str:
     try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long, a folder that may not be entered
+        path.stat()
+    except OSError:
+        return "unreadable"
+    return "not_a_file"  # opening a named pipe would wait for ever
+
+
+def _starts_like_page(path: str) -> bool:
+    try:
+        with FileIO(path) as file:
+            return looks_like_page(file.read(16))
+    except OSError:
         return False
-
-
-def find_sources(inputs: Iterable[Path], *, skip: Collection[Path] = ()) -> Listing:
-    """Find every image under the given folders and files.
-
-    Parameters
-    ----------
-    inputs : iterable of Path
-        Folders are walked to the bottom; links to folders are not followed. Hidden files and folders are left out,
-        unless named themselves.
-    skip : collection of Path
-        Files of this run, never to be read.
-
-    Returns
-    -------
-    Listing
-        A folder that cannot be listed is a source with the problem ``unreadable_folder``.
-
-    Raises
-    ------
-    NoInputError
-        If an input does not exist.
-    """
-    unwanted = {_place(path) for path in skip}
-    sources: list[Source] = []
-    others: list[str] = []
-
-    def add(path: Path, name: str) -> None:
-        if path.name.endswith(OWN_SUFFIXES) or (unwanted and _place(path) in unwanted):
-            return
-        source = _examine(path, name)
-        if source is None:
-            others.append(name)
-        else:
-            sources.append(source)
-
-    for given in inputs:
-        if not _exists(given):
-            raise NoInputError(f"{display_name(str(given))} does not exist. Check the path; quote it if it has spaces.")
-        if not given.is_dir():
-            add(given, display_name(given.name))
-            continue
-
-        def complain(error: OSError, root: Path = given) -> None:
-            folder = Path(os.fsdecode(error.filename))
-            name = display_name(str(folder.relative_to(root))) + "/"
-            sources.append(Source(folder, name, "unreadable_folder"))
-
-        for folder, subfolders, files in os.walk(given, onerror=complain):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-            here = Path(folder)
-            for file in files:
-                if not file.startswith("."):
-                    add(here / file, display_name(str((here / file).relative_to(given))))
-    # equal names from two inputs keep the order of the inputs: sort is stable
-    return Listing(tuple(sorted(sources, key=lambda source: source.name)), tuple(sorted(others)))

@@ -16,7 +16,7 @@ from batchdigits.errors import DataError, PageError
 from batchdigits.imaging.normalise import make_tile
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.looking import first_size, look_for_digit
-from batchdigits.sources.images import read_page, read_pages
+from batchdigits.sources.documents import read_page, read_pages
 from batchdigits.sources.walk import Source, display_name, find_sources
 from batchdigits.training.parallel import run_chunks
 from batchdigits.training.progress import silent
@@ -156,7 +156,7 @@ def _read_all(sources: Sequence[Source], settings: ImagingSettings, jobs: int) -
     if jobs == 1 or len(sources) < _FEW:
         return _read_chunk(sources, settings)
     # joblib keeps processes for the next call, and these know nothing of a change of the working folder
-    sources = [replace(source, path=source.path.absolute()) for source in sources]
+    sources = [source.absolute() for source in sources]
     tasks = [(sources[s : s + _CHUNK], settings) for s in range(0, len(sources), _CHUNK)]
     parts = run_chunks(_read_in_process, tasks, jobs=jobs, progress=silent, title="pictures")
     return [result for part in parts for result in part]

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from batchdigits.training.measure import judge
 from batchdigits.training.progress import Progress, silent
 from batchdigits.training.recipes import find_recipe
 from batchdigits.training.tile_sets import TileSets
+from batchdigits.versions import installed_versions
 
 _MNIST_DIGEST = "d18cfd466eb1"
 _MNIST_ATTRIBUTION = (
@@ -118,10 +118,4 @@ def today() -> str:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that shape a model, those that are installed."""
-    found = {}
-    for package in _LIBRARIES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return installed_versions(_LIBRARIES)

@@ -1,0 +1,164 @@
+"""Pixels of any kind to 8-bit BGR on white.
+
+Large pictures are converted band by band: what a conversion needs on the way, it never needs for the whole picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Convert = Callable[[NDArray[Any]], NDArray[np.uint8]]
+
+_BAND = 1 << 20  # pixels
+
+
+def to_bgr(image: Image.Image, orientation: int = 1) -> NDArray[np.uint8]:
+    """Turn a decoded picture of any mode into upright (H, W, 3) BGR uint8.
+
+    Transparent is paper: white, or black under ink so light that it was drawn for a dark ground.
+
+    Parameters
+    ----------
+    image : Image
+        How the pixels lie in the file.
+    orientation : int
+        How that is, as EXIF counts it: 1 for upright.
+    """
+    convert: Convert = _reversed
+    if image.mode.startswith("I") or image.mode == "F":
+        convert, mode = _grey_converter(_bands(image, image.mode)), image.mode
+    elif image.has_transparency_data:
+        convert, mode = _paper_converter(_bands(image, "RGBA")), "RGBA"
+    elif image.mode == "LAB":
+        image, mode = image.getchannel(0), "L"
+    else:
+        mode = "L" if image.mode in ("1", "L") else "RGB"
+    width, height = image.size
+    upright = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
+    stored = _as_stored(upright, orientation)
+    top = 0
+    for band in _bands(image, mode):
+        converted = convert(band)
+        stored[top : top + len(band)] = converted if converted.ndim == 3 else converted[..., None]
+        top += len(band)
+    return upright
+
+
+def _bands(image: Image.Image, mode: str) -> Iterator[NDArray[Any]]:
+    """Cut a picture into bands of full width, top to bottom, in another mode."""
+    width, height = image.size
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        band = image if rows >= height else image.crop((0, top, width, min(height, top + rows)))
+        yield np.asarray(band if band.mode == mode else band.convert(mode))
+
+
+def _as_stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Return a view of an upright picture in which its pixels lie as in a file of that EXIF orientation."""
+    match orientation:
+        case 2:
+            return upright[:, ::-1]
+        case 3:
+            return upright[::-1, ::-1]
+        case 4:
+            return upright[::-1]
+        case 5:
+            return upright.swapaxes(0, 1)
+        case 6:
+            return upright[:, ::-1].swapaxes(0, 1)
+        case 7:
+            return upright[::-1, ::-1].swapaxes(0, 1)
+        case 8:
+            return upright[::-1].swapaxes(0, 1)
+        case _:
+            return upright
+
+
+def _reversed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB to BGR; grey stays as it is."""
+    return pixels[..., ::-1] if pixels.ndim == 3 else pixels
+
+
+def _grey_converter(bands: Iterable[NDArray[Any]]) -> Convert:
+    """Find how 16-bit, 32-bit or float grey levels become 0-255.
+
+    The top of the range is the next usual bit depth (scanners write 12 bits into 16), or 1.0 for fractions.
+    """
+    low, high, fractions = 0.0, -np.inf, False
+    for band in bands:
+        levels = _levels(band)
+        low, high, fractions = min(low, float(levels.min())), max(high, float(levels.max())), band.dtype.kind == "f"
+    brightest = high - low
+    top = (
+        1.0
+        if brightest <= (1.5 if fractions else 1.0)  # a resize overshoots white a little
+        else next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if brightest < 2**bits), brightest)
+    )
+    return lambda band: np.asarray(np.rint(np.minimum((_levels(band) - low) / top, 1.0) * 255), dtype=np.uint8)
+
+
+def _levels(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+
+
+def _paper_converter(bands: Iterable[NDArray[np.uint8]]) -> Convert:
+    """Find on which paper to lay an RGBA picture; return what does so, and turns RGB to BGR."""
+    values, alphas, inks = 0, 0.0, 0.0
+    for band in bands:
+        alpha, colours = _split(band)
+        values += alpha.size
+        alphas += float(alpha.sum(dtype=np.float64))
+        inks += float((colours * alpha).sum(dtype=np.float64)) / 3
+    light_ink = 0 < alphas < 0.5 * values and inks / alphas > 160
+    paper = 0.0 if light_ink else 255.0
+
+    def flatten(band: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        alpha, colours = _split(band)
+        flat = colours * alpha + paper * (1 - alpha)
+        return np.rint(flat).astype(np.uint8)[..., ::-1]
+
+    return flatten
+
+
+def _split(rgba: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return opacity, 0-1, and colours."""
+    return rgba[..., 3:].astype(np.float32) / np.float32(255), rgba[..., :3].astype(np.float32)
+
+
+def bgr_from_array(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Turn grey levels, RGB or RGBA into BGR; otherwise as `picture_from_array`."""
+    picture = picture_from_array(pixels)
+    return np.ascontiguousarray(picture[..., ::-1]) if pixels.ndim == 3 and pixels.shape[2] == 3 else picture
+
+
+def picture_from_array(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Turn an array of any usual kind into (H, W, 3) uint8.
+
+    Raises
+    ------
+    ValueError
+        If its shape or dtype is no picture's.
+    """
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    if pixels.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in pixels.shape or pixels.dtype.kind not in "buif":
+        raise ValueError(
+            f"an array {pixels.dtype} {pixels.shape} is no picture: expected (H, W), (H, W, 3) or (H, W, 4)"
+        )
+    picture = pixels.reshape(*pixels.shape[:2], channels)
+    if picture.dtype != np.uint8:
+        picture = _by_bands(picture, _grey_converter)
+    if channels == 4:
+        return _by_bands(picture, _paper_converter)
+    return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+
+
+def _by_bands(pixels: NDArray[Any], find: Callable[[Iterable[NDArray[Any]]], Convert]) -> NDArray[np.uint8]:
+    rows = max(1, _BAND // pixels.shape[1])
+    bands = [pixels[top : top + rows] for top in range(0, len(pixels), rows)]
+    convert = find(bands)
+    return np.concatenate([convert(band) for band in bands])
