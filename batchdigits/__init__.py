@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from batchdigits.types import Box, Digit, PageId, Row, Status
 
 __version__ = "0.1.0"
+
+# Microsoft's builds of onnxruntime (1.31) report their use to a server, unless told not to before their import
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "classify": "batch",

@@ -2,118 +2,91 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
+import itertools
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from batchdigits.classifiers.runner import BATCH, Classifier, Scores, load_model
 from batchdigits.classifiers.store import DEFAULT_MODEL
-from batchdigits.errors import PageError
-from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.looking import Reread, first_size, look
+from batchdigits.pool import Pool, Task
 from batchdigits.reading import READERS, failed
-from batchdigits.sources.images import cut_region, picture_from_array, read_page, read_pages
+from batchdigits.runlog import timed
+from batchdigits.sources.pixels import picture_from_array
 from batchdigits.sources.regions import Region, parse_regions
 from batchdigits.sources.walk import Source, find_sources
 from batchdigits.types import Layout, Page, PageId, Row, Tiles
+from batchdigits.worker import (
+    Failure,
+    Part,
+    Read,
+    Reading,
+    give_up,
+    image_page,
+    is_risky,
+    read_part,
+    rest_of,
+    smaller_parts,
+)
 
-_CHUNK = 8  # files per task: sending a task to another process costs about as much as a small picture
 _FEW = 24  # below that, starting processes takes longer than reading the files
+_MEMORY = 1 << 30  # bytes for a process,
+_PER_PIXEL = 12  # and for each pixel that a page may have: several times what any reader takes
+_WAIT = 1.0  # seconds that a result may wait for others to fill a batch
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A page that could not be read."""
+class Done(NamedTuple):
+    """A part of a file that has become rows."""
 
-    page: PageId
-    error: PageError
+    part: Part
+    read: Read
+    rows: list[Row]
 
 
-def read_source(
-    source: Source, settings: ImagingSettings, regions: Sequence[Region] = (), layout: Layout = Layout.DIGIT
-) -> list[Tiles | Failure]:
-    """Read one file down to its tiles: what a worker does.
+def classify_parts(
+    parts: Iterable[Part],
+    classifier: Classifier,
+    reading: Reading,
+    *,
+    jobs: int = 1,
+    stop: threading.Event | None = None,
+    guarded: bool = False,
+) -> Iterator[Done]:
+    """Classify parts of files, and what they show to come after them.
 
     Parameters
     ----------
-    source : Source
-        The file.
-    settings : ImagingSettings
-        Of the model.
-    regions : sequence of Region
-        Parts to read of every page, in the order of their rows; none for the whole page.
-    layout : Layout
-        What to look for.
-
-    Returns
-    -------
-    list of Tiles or Failure
-        One per page, or per region of each page, in order. Never empty.
+    parts : iterable of Part
+        What to read, in the order of the rows; taken as they are needed.
+    classifier : Classifier
+        The model; it stays in this process.
+    reading : Reading
+        How files are read.
+    jobs : int
+        Processes that read and prepare pictures. The rows are the same for any number.
+    stop : threading.Event, optional
+        Once it is set, only what is in hand is finished.
+    guarded : bool
+        Read in other processes however few the files are: one of them may kill what reads it.
     """
-    if source.problem:
-        detail = f"Cannot be opened ({source.problem.replace('_', ' ')})."
-        return _fail_everywhere(PageId(source.name), PageError(source.problem, detail), regions)
-    # a region may be a small part of its page: only the whole page may be decoded at reduced size
-    reduce_to = None if regions else first_size(settings, layout)
-    results: list[Tiles | Failure] = []
-    for page in read_pages(source.path, source.name, reduce_to=reduce_to):
-        if not isinstance(page, Page):
-            results += _fail_everywhere(*page, regions)
-        elif not regions:
-            results.append(_image(page, settings, layout, partial(read_page, source.path, page.id)))
-        else:
-            results += [_read_region(page, region, settings, layout) for region in regions]
-    return results
+    work, give_up_on = partial(read_part, reading=reading), partial(give_up, reading=reading)
+    memory = _MEMORY + _PER_PIXEL * reading.limits.max_pixels
+    task = Task(work, rest_of, smaller_parts, give_up_on, _few, memory)
+    left = iter(parts)
+    first = list(itertools.islice(left, _FEW))
+    pool = Pool(task, jobs=jobs, stop=stop or threading.Event())
+    yield from _classify(pool.results(itertools.chain(first, left), here=not guarded and _few(first)), classifier)
 
 
-def _fail_everywhere(page: PageId, error: PageError, regions: Sequence[Region]) -> list[Tiles | Failure]:
-    """Give each region of an unreadable page its row."""
-    names = [region.name for region in regions] or [""]
-    return [Failure(page._replace(region=name), error) for name in names]
-
-
-def _read_region(page: Page, region: Region, settings: ImagingSettings, layout: Layout) -> Tiles | Failure:
-    try:
-        return _image(cut_region(page, region), settings, layout)
-    except PageError as error:
-        return Failure(page.id._replace(region=region.name), error)
-
-
-def _image(page: Page, settings: ImagingSettings, layout: Layout, reread: Reread | None = None) -> Tiles | Failure:
-    """Find the digits; a page that defeats imaging costs its own row, never the run."""
-    try:
-        return look(page, settings, layout, reread).tiles
-    except Exception as error:  # whatever it is, a person learns of it from the row and the exit code
-        return Failure(page.id, PageError("imaging_failed", f"Imaging failed: {type(error).__name__}: {error}"))
-
-
-def _read_chunk(
-    sources: Sequence[Source], settings: ImagingSettings, regions: Sequence[Region], layout: Layout
-) -> list[list[Tiles | Failure]]:
-    cv2.setNumThreads(1)  # the processes share the cores already
-    return [read_source(source, settings, regions, layout) for source in sources]
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ignore Ctrl-C while processes start, which inherit that: it is for this process to end them, in silence."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a mask would not do: loky lifts it
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _few(parts: Iterable[Part]) -> bool:
+    parts = list(parts)
+    return sum(part.weight for part in parts) < _FEW and not any(is_risky(part) for part in parts)
 
 
 def classify_sources(
@@ -133,29 +106,18 @@ def classify_sources(
     classifier : Classifier
         The model; it stays in this process.
     regions, layout
-        See `read_source`.
+        See `Reading`.
     jobs : int
         Processes that read and prepare pictures. The rows are the same for any number.
 
     Yields
     ------
     list of Row
-        The rows of one source, in the order of `sources`.
+        The rows of one source, in the order of `sources`; of a long document, of some pages at a time.
     """
-    settings = classifier.card.imaging
-    chunks = [sources[start : start + _CHUNK] for start in range(0, len(sources), _CHUNK)]
-    if jobs == 1 or len(sources) < _FEW:
-        results = (read_source(source, settings, regions, layout) for source in sources)
-    else:
-        from joblib import Parallel, delayed  # takes 0.2 s, which a single photo should not wait for
-
-        # joblib keeps processes for the next call, and these know nothing of a change of the working folder
-        chunks = [[replace(source, path=source.path.absolute()) for source in chunk] for chunk in chunks]
-        parallel = Parallel(n_jobs=jobs, return_as="generator")
-        with _interrupts_ignored():
-            read = parallel(delayed(_read_chunk)(chunk, settings, regions, layout) for chunk in chunks)
-        results = (result for chunk in read for result in chunk)
-    yield from _classify(results, classifier)
+    reading = Reading(classifier.card.imaging, tuple(regions), layout)
+    for done in classify_parts((Part(source.absolute()) for source in sources), classifier, reading, jobs=jobs):
+        yield done.rows
 
 
 def classify(
@@ -226,21 +188,30 @@ def classify_array(
     """
     classifier = model if isinstance(model, Classifier) else load_model(model)
     page = Page(PageId(name), picture_from_array(pixels))
-    (rows,) = rows_of([[_image(page, classifier.card.imaging, Layout(layout))]], classifier)
+    (rows,) = rows_of([[image_page(page, classifier.card.imaging, Layout(layout))]], classifier)
     return rows[0]
 
 
-def _classify(results: Iterable[list[Tiles | Failure]], classifier: Classifier) -> Iterator[list[Row]]:
-    """Collect results until their tiles fill a batch, then turn them into rows."""
-    waiting: list[list[Tiles | Failure]] = []
-    count = 0
-    for result in results:
-        waiting.append(result)
-        count += sum(len(item.boxes) for item in result if isinstance(item, Tiles))
-        if count >= BATCH or len(waiting) >= BATCH:
-            yield from rows_of(waiting, classifier)
+def _classify(reads: Iterable[tuple[Part, Read] | None], classifier: Classifier) -> Iterator[Done]:
+    """Collect results until their tiles fill a batch, or until the first has waited for long; turn them into rows."""
+    waiting: list[tuple[Part, Read]] = []
+    count, since = 0, 0.0
+    for found in reads:
+        since = since if waiting else time.monotonic()
+        if found is not None:
+            waiting.append(found)
+            count += sum(len(item.boxes) for item in found[1].items if isinstance(item, Tiles))
+        if count >= BATCH or len(waiting) >= BATCH or time.monotonic() - since > _WAIT:
+            yield from _finish(waiting, classifier)
             waiting, count = [], 0
-    yield from rows_of(waiting, classifier)
+    if waiting:
+        yield from _finish(waiting, classifier)
+
+
+def _finish(waiting: Sequence[tuple[Part, Read]], classifier: Classifier) -> Iterator[Done]:
+    with timed("classify", f"parts of files: {len(waiting)}"):
+        all_rows = list(rows_of([read.items for _, read in waiting], classifier))
+    return (Done(part, read, rows) for (part, read), rows in zip(waiting, all_rows, strict=True))
 
 
 def rows_of(results: Sequence[Sequence[Tiles | Failure]], classifier: Classifier) -> Iterator[list[Row]]:

@@ -61,6 +61,26 @@ class OutputError(BatchdigitsError):
     exit_code = ExitCode.OUTPUT
 
 
+class RunInterrupted(BatchdigitsError):
+    """A run that was asked to stop, and did, with all that it had in hand saved.
+
+    Parameters
+    ----------
+    message : str
+        Says how to go on.
+    exit_code : ExitCode
+        `INTERRUPTED` or `TERMINATED`.
+    """
+
+    def __init__(self, message: str, exit_code: ExitCode) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Terminated(BaseException):
+    """SIGTERM came, and must not wait: what `KeyboardInterrupt` is to Ctrl-C."""
+
+
 class DataError(BatchdigitsError):
     """Training data that cannot be used."""
 

@@ -25,6 +25,11 @@ class Tally:
             self._first.setdefault(row.status, row)
             yield row
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows there are of each status."""
+        return {status.value: self._counts[status] for status in Status}
+
     def summary(self, skipped: int, target: Path | None) -> str:
         """Return one line of counts; `skipped` files were no images."""
         parts = ", ".join(f"{self._counts[status]:,} {status}" for status in Status)

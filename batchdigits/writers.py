@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import json
 import os
 import secrets
@@ -284,8 +285,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         target = path.resolve()  # a link keeps pointing where it did
     except RuntimeError as error:  # Python before 3.13
         raise OutputError(f"{path} cannot be written: it is a link that leads in a circle.") from error
-    # the name is cut, for beside it must not be too long either
-    beside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.tmp")
+    beside = target.with_name(_beside(target, secrets.token_hex(4)))
     try:
         if path.is_dir():
             raise OutputError(f"{path} is a folder. Give --output the path of a file.")
@@ -305,6 +305,20 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def _beside(target: Path, mark: str) -> str:
+    """Return a name for a file beside another; that is cut, for it must not become too long."""
+    return f".{target.name[:40]}.{mark}.tmp"
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed runs have left of a file that they were writing. Only for who knows that no other run is."""
+    with contextlib.suppress(OSError, RuntimeError):
+        target = path.resolve()
+        start = glob.escape(_beside(target, "")).removesuffix(".tmp")
+        for left in target.parent.glob(f"{start}{'[0-9a-f]' * 8}.tmp"):
+            left.unlink(missing_ok=True)
 
 
 def write_rows(rows: Iterable[Row], *writers: RowWriter) -> None:

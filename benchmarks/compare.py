@@ -16,12 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from batchdigits.batch import read_source, rows_of
+from batchdigits.batch import rows_of
 from batchdigits.classifiers.runner import Classifier, load_model
 from batchdigits.classifiers.store import MODEL_NAMES
 from batchdigits.looking import look
 from batchdigits.sources.walk import find_sources
 from batchdigits.types import Layout, Page, PageId, Status, Tiles
+from batchdigits.worker import read_source
 
 
 def read_folder(folder: Path, classifier: Classifier) -> Iterator[tuple[Tiles, str]]:

@@ -196,7 +196,7 @@ def test_a_name_longer_than_any_file_has(model):
 
 
 def test_no_input_at_all():
-    refused(2, "missing argument", "classify")
+    refused(2, "give a folder or a file", "classify")
 
 
 # Bad pages among good ones
@@ -215,7 +215,7 @@ BAD = {
     "text": (lambda path, photo: path.write_text("Hello"), "unreadable"),
     "truncated": (truncated, "truncated"),
     "huge": (lambda path, photo: path.write_bytes(HUGE), "too_large"),
-    "heic": (lambda path, photo: path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(50)), "unsupported_format"),
+    "heic": (lambda path, photo: path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(50)), "unreadable"),
     "pipe": (pipe, "not_a_file"),
     "broken link": (lambda path, photo: path.symlink_to("nowhere"), "unreadable"),
     "link to itself": (lambda path, photo: path.symlink_to(path), "unreadable"),
@@ -235,7 +235,7 @@ def test_a_bad_file_costs_its_own_row(model, photos, photo, kind):
     assert bad["model"] == good["model"]
     assert bad["model"].startswith("seven@")
     assert "1 error" in result.stderr
-    assert tree() == ["predictions.csv"]
+    assert tree() == ["predictions.csv", "predictions.csv.run.json", "predictions.csv.state"]
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -1009,7 +1009,7 @@ def long_run(tmp_path, model):
         )
         started.append(process)
         deadline = time.monotonic() + 30
-        while len(tree()) < 2:  # the file beside the output
+        while len(tree()) < 2:  # its state, beside the output
             assert process.poll() is None, process.stderr.read().decode()
             assert time.monotonic() < deadline, "it does not start"
             time.sleep(0.02)
@@ -1051,8 +1051,8 @@ def test_a_run_that_is_stopped(long_run, number, code, to_all, jobs):
     _, errors = process.communicate(timeout=20)
     message = errors.decode()
     assert process.returncode == code, message
-    assert "nothing was written" in message
+    assert "--resume" in message
     assert "Traceback" not in message
-    assert tree() == ["out.csv"]
+    assert tree() == ["out.csv", "out.csv.run.json", "out.csv.state"]
     assert Path("out.csv").read_text() == "old"
     assert group_is_gone(process.pid, 10), "processes of it are still there"

@@ -133,7 +133,8 @@ def test_xlsx_keeps_digits_as_text(tmp_path):
 def test_the_formats_name_decides_the_default_output(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run("classify", SAMPLES / "images" / "scans", "--format", "jsonl")
-    assert [path.name for path in tmp_path.iterdir()] == ["predictions.jsonl"]
+    beside = ["predictions.jsonl.run.json", "predictions.jsonl.state"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.jsonl", *beside]
 
 
 def test_regions_give_a_row_each(tmp_path):

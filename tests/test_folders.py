@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from batchdigits.batch import read_source
 from batchdigits.errors import DataError
 from batchdigits.imaging.pipeline import find_digit
 from batchdigits.imaging.settings import ImagingSettings
@@ -17,6 +16,7 @@ from batchdigits.sources.walk import find_sources
 from batchdigits.training.datasets import load_folder
 from batchdigits.training.simulator import Scene, simulate_photo
 from batchdigits.types import Page, PageId
+from batchdigits.worker import read_source
 
 SETTINGS = ImagingSettings()
 EACH = 24

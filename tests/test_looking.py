@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchdigits.batch import read_source, rows_of
+from batchdigits.batch import rows_of
 from batchdigits.errors import PageError
 from batchdigits.imaging.pipeline import find_digit, trace
 from batchdigits.imaging.settings import ImagingSettings
@@ -19,6 +19,7 @@ from batchdigits.training.scenes import PrintedBox, Ruling, random_scene
 from batchdigits.training.simulator import Pen, draw_ink, draw_skeleton, photograph
 from batchdigits.training.texts import simulate_text
 from batchdigits.types import Layout, Page, PageId, Status
+from batchdigits.worker import read_source
 
 SETTINGS = ImagingSettings()
 PEN = Pen()

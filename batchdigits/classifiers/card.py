@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,6 +20,9 @@ CARD_FORMAT = 2
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "model.onnx"
+
+_LARGEST = 1e9  # of the numbers that decide: larger ones are damage
+_MOST = 1e15  # of those that are only shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def read_card(folder: Path) -> Card:
         If there is none, it is damaged, or it was written by a newer version.
     """
     try:
-        values = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+        values = json.loads(_read(folder / CARD_FILE).decode())
     except FileNotFoundError as error:
         raise ModelError(f"{folder} holds no {CARD_FILE}: it is no model folder.") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -131,7 +136,8 @@ def read_card(folder: Path) -> Card:
             members=tuple(_read_member(member) for member in values.pop("members", ())),
             **values,
         )
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        figures = [card.weights_bytes, *card.scores.values()]
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise ModelError(f"{folder / CARD_FILE} is damaged: {error}. Train the model again.") from error
     if imaging.version != IMAGING_VERSION:
         raise ModelError(
@@ -140,13 +146,24 @@ def read_card(folder: Path) -> Card:
         )
     numbers = {**asdict(card.imaging), **asdict(card.calibration), **asdict(card.thresholds)}
     for name, value in numbers.items():
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        if not isinstance(value, int | float) or not abs(value) < _LARGEST:  # not a number is not less, either
             raise ModelError(f"{folder / CARD_FILE} is damaged: {name} is {value!r}. Train the model again.")
         if value <= 0 and name in ("temperature", "energy_scale", "work_size", "min_work_size"):
             raise ModelError(f"{folder / CARD_FILE} is damaged: {name} must be positive. Train the model again.")
-    if not isinstance(card.name, str) or not card.name.isprintable():
-        raise ModelError(f"{folder / CARD_FILE} is damaged: its name is {card.name!r}. Train the model again.")
+    for name in ("name", "created"):
+        text = getattr(card, name)
+        if not isinstance(text, str) or not text.isprintable():
+            raise ModelError(f"{folder / CARD_FILE} is damaged: its {name} is {text!r}. Train the model again.")
+    if not all(isinstance(figure, int | float) and not abs(figure) > _MOST for figure in figures):
+        raise ModelError(f"{folder / CARD_FILE} is damaged: its figures are no numbers. Train the model again.")
     return card
+
+
+def _read(path: Path) -> bytes:
+    """Read a file; a pipe would have us wait for ever, and a device never ends."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    return path.read_bytes()
 
 
 def _read_member(values: dict[str, Any]) -> Member:
@@ -168,7 +185,7 @@ def read_weights(folder: Path, card: Card) -> bytes:
     """
     path = folder / WEIGHTS_FILE
     try:
-        weights = path.read_bytes()
+        weights = _read(path)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}. Train the model again, or restore it.") from error
     if hashlib.sha256(weights).hexdigest() != card.weights_sha256:

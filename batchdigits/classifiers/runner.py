@@ -11,12 +11,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from batchdigits.classifiers.card import CARD_FILE, Calibration, Card, Member, read_card, read_weights
-from batchdigits.classifiers.store import find_model
+from batchdigits.classifiers.card import Calibration, Card, Member, read_card, read_weights
+from batchdigits.classifiers.store import find_model, is_model
 from batchdigits.errors import ModelError
 
 BATCH = 64
 """Tiles per call of the graph, always: with one shape, a tile's numbers do not depend on its company."""
+
+_ELSEWHERE = b"location"
+"""How a graph from anywhere would name a file for ONNX Runtime to open. None of ours has the word."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +34,10 @@ class Session:
     """An ONNX graph from tiles to ten scores, on one thread."""
 
     def __init__(self, weights: bytes) -> None:
+        if _ELSEWHERE in weights:
+            raise ValueError("its numbers lie in another file, which no card vouches for")
         options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # its own format is not for strangers
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # work is shared out by pages, not inside
         options.log_severity_level = 3  # errors, which are raised as well
         self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
@@ -173,11 +179,11 @@ def load_model(model: str | Path, models_dir: Path | None = None) -> Classifier:
 def _load_member(folder: Path, card: Card, member: Member, models_dir: Path | None) -> tuple[Classifier, float]:
     """Load a member, from beside the ensemble or by name; it must be the very one the weight was fitted for."""
     beside = folder.parent / member.name
-    classifier = load_model(beside if (beside / CARD_FILE).is_file() else find_model(member.name, models_dir))
-    found = classifier.card
+    place = beside if is_model(beside) else find_model(member.name, models_dir)
+    found = read_card(place)
     if found.members or found.digest != member.digest or found.imaging != card.imaging:
         raise ModelError(
             f"{folder} was made with {member.name}@{member.digest}, but {found.label} is there. "
             "Train it again: batchdigits train ensemble"
         )
-    return classifier, member.weight
+    return load_model(place), member.weight

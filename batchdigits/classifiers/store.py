@@ -53,6 +53,11 @@ def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
         return False
 
 
+def is_model(folder: Path) -> bool:
+    """Tell whether a folder holds a card."""
+    return _is(folder / CARD_FILE, Path.is_file)
+
+
 def find_model(model: str, models_dir: Path | None = None) -> Path:
     """Find a model by name, or take a folder as it is.
 
@@ -63,7 +68,7 @@ def find_model(model: str, models_dir: Path | None = None) -> Path:
     """
     if model == Path(model).name and model not in ("", ".", ".."):  # a plain name never reaches outside the search path
         for place in search_path(models_dir):
-            if _is(place / model / CARD_FILE, Path.is_file):
+            if is_model(place / model):
                 return place / model
     if _is(Path(model), Path.is_dir):
         return Path(model)

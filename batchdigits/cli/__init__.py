@@ -15,6 +15,7 @@ from batchdigits.cli.evaluate import evaluate
 from batchdigits.cli.inspect import inspect
 from batchdigits.cli.models import models
 from batchdigits.cli.train import train
+from batchdigits.cli.watch import watch
 
 app = typer.Typer(
     name="batchdigits",
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (classify, evaluate, inspect, train, models):
+for command in (classify, watch, evaluate, inspect, train, models):
     app.command()(command)
 
 

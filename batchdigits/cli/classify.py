@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -23,174 +22,214 @@ from batchdigits.cli.common import (
     ModelsDirOption,
     QuietOption,
     ReportOption,
-    available_cores,
     command_line,
-    count_aloud,
     exit_codes,
     say,
 )
 from batchdigits.cli.evaluate import find_truth
+from batchdigits.cli.running import (
+    MAX_PAGES,
+    MAX_PIXELS,
+    DigitsOption,
+    ExcludeOption,
+    FormatOption,
+    LogFileOption,
+    MaxPagesOption,
+    MaxPixelsOption,
+    OutputOption,
+    ProbabilitiesOption,
+    RegionOption,
+    ReviewBelowOption,
+    Stop,
+    VerboseOption,
+    begin,
+    follow,
+    make_job,
+    make_targets,
+    read_aloud,
+    settings_in_force,
+    stop_politely,
+    tell,
+    write_all,
+)
 from batchdigits.errors import NoInputError, OutputError, UsageError
 from batchdigits.types import Layout
 
 if TYPE_CHECKING:
-    from batchdigits.assessment import JudgedPage
+    from batchdigits.assessment import JudgedPage, Match
+    from batchdigits.run import Job, Target
+    from batchdigits.runrecord import RunRecord
+    from batchdigits.sources.walk import Listing, Source
     from batchdigits.types import Row
 
 
-class Format(StrEnum):
-    """Output formats."""
-
-    CSV = "csv"
-    JSONL = "jsonl"
-    XLSX = "xlsx"
-
-
 def classify(
+    context: typer.Context,
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT", help="Folders (walked to the bottom) and image files.")
-    ],
+        list[Path] | None,
+        typer.Argument(metavar="INPUT", help="Folders (walked to the bottom) and files.", show_default=False),
+    ] = None,
     model: ModelOption = "cnn",
-    output: Annotated[
+    output: OutputOption = None,
+    form: FormatOption = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on where an earlier run of this output ended: read only what is new or changed.",
+            envvar="BATCHDIGITS_RESUME",
+        ),
+    ] = False,
+    files_from: Annotated[
         Path | None,
         typer.Option(
-            "--output",
-            "-o",
-            help="Where the rows go; - is stdout.",
-            envvar="BATCHDIGITS_OUTPUT",
-            show_default="predictions.csv",
-        ),
-    ] = None,
-    form: Annotated[
-        Format | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help="Format of the rows.",
-            envvar="BATCHDIGITS_FORMAT",
-            show_default="by the output's name, else csv",
-        ),
-    ] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]X,Y,W,H",
-            help="Read only this part of every page: pixels or percent of the upright page. Repeatable, a row each.",
-            envvar="BATCHDIGITS_REGION",
-        ),
-    ] = None,
-    layout: LayoutOption = Layout.DIGIT,
-    digits: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="Write a row for every single digit, too, with its box: .csv, .jsonl or .xlsx.",
-            envvar="BATCHDIGITS_DIGITS",
+            metavar="LIST",
+            help="Read the files and folders named in this file, too, one a line; - is stdin.",
+            envvar="BATCHDIGITS_FILES_FROM",
             show_default=False,
         ),
     ] = None,
-    probabilities: Annotated[
-        bool,
-        typer.Option(
-            "--probabilities",
-            help="Add columns p0 to p9 (to --digits, where a picture may show several).",
-            envvar="BATCHDIGITS_PROBABILITIES",
-        ),
-    ] = False,
+    exclude: ExcludeOption = None,
+    region: RegionOption = None,
+    layout: LayoutOption = Layout.DIGIT,
+    digits: DigitsOption = None,
+    probabilities: ProbabilitiesOption = False,
     labels: LabelsOption = None,
     file_column: FileColumnOption = None,
     label_column: LabelColumnOption = None,
     report: ReportOption = None,
-    review_below: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Mark rows ok from this confidence on (texts: from 0.9 at least); `evaluate` finds one.",
-            envvar="BATCHDIGITS_REVIEW_BELOW",
-            show_default="the model's own",
-        ),
-    ] = None,
+    review_below: ReviewBelowOption = None,
     models_dir: ModelsDirOption = None,
     jobs: JobsOption = None,
+    max_pixels: MaxPixelsOption = MAX_PIXELS,
+    max_pages: MaxPagesOption = MAX_PAGES,
     strict: Annotated[
         bool, typer.Option("--strict", help="Let blank and review count like error.", envvar="BATCHDIGITS_STRICT")
     ] = False,
+    log_file: LogFileOption = None,
     quiet: QuietOption = False,
-    verbose: Annotated[
-        bool,
-        typer.Option(
-            "--verbose",
-            "-v",
-            help="Name skipped files and say what is wrong with each page.",
-            envvar="BATCHDIGITS_VERBOSE",
-        ),
-    ] = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Read the digits in each picture; write a row per page."""
     with exit_codes():
-        from batchdigits.batch import classify_sources
-        from batchdigits.classifiers.runner import load_model
-        from batchdigits.sources.regions import parse_regions
-        from batchdigits.sources.walk import display_name, find_sources
-        from batchdigits.summary import Tally
-        from batchdigits.writers import make_table, make_writer, write_rows
+        from batchdigits.run import has_state, own_paths
+        from batchdigits.runlog import log_to, timed
+        from batchdigits.runrecord import RunRecord
 
-        regions = parse_regions(region or [])
-        chosen, target = _output(form, output)
-        tables = [(target, chosen, make_table(probabilities=probabilities and layout is Layout.DIGIT))]
-        if digits is not None:
-            if str(digits) == "-" or (target is not None and digits.absolute() == target.absolute()):
-                raise UsageError("--digits needs a file of its own.")
-            tables.append((digits, _output(None, digits)[0], make_table(digits=True, probabilities=probabilities)))
-        elif probabilities and layout is not Layout.DIGIT:
-            raise UsageError(f"With --layout {layout}, --probabilities needs --digits: a row may have many digits.")
+        targets = make_targets(output, form, digits, probabilities=probabilities, layout=layout)
+        streamed = str(output) == "-" or not has_state(targets[0].path)
+        if resume and streamed:
+            raise UsageError("--resume needs an --output that is a file: what is finished is kept beside it.")
         if labels is None and report is not None:
             raise UsageError("--report needs --labels.")
         match = find_truth(labels, file_column, label_column)
-        classifier = load_model(model, models_dir)
-        if review_below is not None:
-            classifier = classifier.with_threshold(review_below)
-        listing = find_sources(inputs, skip=[path for path, *_ in tables if path is not None])
-        if not listing.sources:
-            others = f" ({len(listing.others)} other files)" if listing.others else ""
-            places = ", ".join(display_name(str(given)) for given in inputs)
-            raise NoInputError(f"No image in {places}{others}. Is it the right folder?")
-        tally = Tally()
-        with contextlib.ExitStack() as files:
-            writers = [make_writer(files.enter_context(_open_output(to)), kind, table) for to, kind, table in tables]
-            rows = classify_sources(
-                listing.sources, classifier, regions=regions, layout=layout, jobs=jobs or available_cores()
-            )
-            shown = rows if quiet else count_aloud(rows, total=len(listing.sources), title="files")
-            counted = tally.watch(row for part in shown for row in part)
-            rows_told = _tell(counted) if verbose else counted
-            judged: list[JudgedPage] = []
-            write_rows(_keep(rows_told, judged) if labels else rows_told, *writers)
+        job = make_job(model, models_dir, review_below, region, layout, max_pixels, max_pages, jobs)
+        own = [*own_paths(targets), *([log_file] if log_file else [])]
+        settings = settings_in_force(context)
+        record = RunRecord(command_line(), settings, job, [] if streamed else [target.path for target in targets])
+        judged: list[JudgedPage] = []
+        keep = partial(_keep, judged=judged) if labels else None
+        with log_to(log_file), stop_politely() as stop:
+            with timed("walk", "looked for files"):
+                listing = _find(inputs or [], files_from, own, exclude or [])
+            record.skipped = len(listing.others)
+            if streamed:
+                _stream(listing.sources, targets, record, keep, stop, quiet=quiet, verbose=verbose)
+            else:
+                _run(listing.sources, targets, record, keep, stop, resume=resume, quiet=quiet, verbose=verbose)
         if verbose:
             for name in listing.others:
                 say(f"skipped {name}: no image")
         if not quiet:
-            say(tally.summary(len(listing.others), target))
-            if step := tally.next_step(inputs, region or [], layout, model):
+            if resume:
+                counts = record.counts
+                say(f"{counts.kept:,} files unchanged, {counts.read:,} read, {counts.gone:,} gone")
+            say(record.tally.summary(len(listing.others), None if streamed else targets[0].path))
+            if step := record.tally.next_step(inputs or [], region or [], layout, model):
                 say(step)
         if labels:
-            from batchdigits.assessment import assess_rows
-            from batchdigits.report.evaluation_report import no_shots, write_report
-            from batchdigits.report.gallery import take_shots
+            _report(report or _report_place(targets[0].path, streamed), judged, match, job, listing, quiet=quiet)
+        raise typer.Exit(record.tally.exit_code(strict=strict))
 
-            place = report or Path(f"{target.with_suffix('') if target else 'predictions'}-report")
-            found = assess_rows({classifier.card.label: judged}, match)
-            # of a region, the gallery would show the whole page
-            shoot = (
-                no_shots
-                if regions
-                else partial(take_shots, sources=listing.sources, settings=classifier.card.imaging, layout=layout)
-            )
-            write_report(place, found, found.scores(), layout=layout, command=command_line(), take_shots=shoot)
-            if not quiet:
-                say(f"report: {place / 'report.html'}")
-        raise typer.Exit(tally.exit_code(strict=strict))
+
+def _find(inputs: list[Path], files_from: Path | None, own: list[Path], exclude: list[str]) -> Listing:
+    """Return what there is to read."""
+    from batchdigits.sources.lists import read_file_list
+    from batchdigits.sources.walk import display_name, find_sources
+
+    if not inputs and files_from is None:
+        raise UsageError("Give a folder or a file to read, or --files-from.")
+    listed = [] if files_from is None else read_file_list(files_from)
+    if not inputs and not listed:
+        raise NoInputError(f"The list {files_from} is empty.")
+    listing = find_sources(inputs, skip=own, exclude=exclude, listed=listed)
+    if not listing.sources:
+        others = f" ({len(listing.others)} other files)" if listing.others else ""
+        places = ", ".join(display_name(str(given)) for given in [*inputs, *([files_from] if files_from else [])])
+        raise NoInputError(f"No image in {places}{others}. Is it the right folder?")
+    return listing
+
+
+def _run(
+    sources: Sequence[Source],
+    targets: Sequence[Target],
+    record: RunRecord,
+    keep: Callable[[Iterable[Row]], Iterable[Row]] | None,
+    stop: Stop,
+    *,
+    resume: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Read what no earlier run has, keeping it as it comes, then write all rows."""
+    from batchdigits.run import check_targets, drop_gone
+    from batchdigits.runrecord import record_path, recording
+    from batchdigits.runstate import open_state, state_path
+
+    target = targets[0].path
+    with open_state(state_path(target)) as state, recording(record_path(target), record):
+        check_targets(targets)
+        record.anew = begin(state, record.job, resume=resume, quiet=quiet)
+        # where nobody waits for the first row, no file may end the run by killing its process
+        read_aloud(state, sources, record, stop, quiet=quiet, verbose=verbose, guarded=resume)
+        if not record.counts.finished:
+            counts = record.counts
+            again = command_line() + (" --resume" if "--resume" not in sys.argv else "")
+            raise stop.interrupted(f"{counts.kept + counts.read:,} of {counts.found:,} files are done. Go on: {again}")
+        drop_gone(state, sources, record.counts)
+        write_all(state, record, targets, keep)
+        record.exit_code = record.tally.exit_code(strict=bool(record.settings["strict"]))
+
+
+def _stream(
+    sources: Sequence[Source],
+    targets: Sequence[Target],
+    record: RunRecord,
+    keep: Callable[[Iterable[Row]], Iterable[Row]] | None,
+    stop: Stop,
+    *,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Write every row as soon as it is there, for a program that is waiting for it; nothing is kept."""
+    from batchdigits.batch import classify_parts
+    from batchdigits.run import count_files
+    from batchdigits.worker import Part
+    from batchdigits.writers import make_writer, write_rows
+
+    job, counts = record.job, record.counts
+    counts.found = len(sources)
+    parts = (Part(source.absolute()) for source in sources)
+    done = classify_parts(parts, job.classifier, job.reading, jobs=job.jobs, stop=stop)
+    rows: Iterable[Row] = record.tally.watch(follow(count_files(done, counts), counts, quiet=quiet))
+    rows = tell(rows) if verbose else rows
+    with contextlib.ExitStack() as files:
+        writers = [
+            make_writer(files.enter_context(_open_output(target.path)), target.form, target.table) for target in targets
+        ]
+        write_rows(keep(rows) if keep else rows, *writers)
+        if not counts.finished:
+            raise stop.interrupted(f"{counts.read:,} of {counts.found:,} files are done")
 
 
 def _keep(rows: Iterable[Row], judged: list[JudgedPage]) -> Iterator[Row]:
@@ -202,29 +241,34 @@ def _keep(rows: Iterable[Row], judged: list[JudgedPage]) -> Iterator[Row]:
         yield row
 
 
-def _tell(rows: Iterable[Row]) -> Iterator[Row]:
-    """Say of each row that is not ok why, as it passes."""
-    for row in rows:
-        if row.reason:
-            say(f"{row.status} {row.page.title}: {row.detail or row.reason}")
-        yield row
+def _report(place: Path, judged: list[JudgedPage], match: Match, job: Job, listing: Listing, *, quiet: bool) -> None:
+    """Write what is right and wrong, where labels were given."""
+    from batchdigits.assessment import assess_rows
+    from batchdigits.report.evaluation_report import no_shots, write_report
+    from batchdigits.report.gallery import take_shots
+
+    found = assess_rows({job.classifier.card.label: judged}, match)
+    layout = job.reading.layout
+    # of a region, the gallery would show the whole page
+    shoot = (
+        no_shots
+        if job.reading.regions
+        else partial(take_shots, sources=listing.sources, settings=job.reading.imaging, layout=layout)
+    )
+    write_report(place, found, found.scores(), layout=layout, command=command_line(), take_shots=shoot)
+    if not quiet:
+        say(f"report: {place / 'report.html'}")
 
 
-def _output(form: Format | None, output: Path | None) -> tuple[str, Path | None]:
-    """Return format and path of the output, each inferred from the other; the path is None for stdout."""
-    if form is None:
-        suffix = "" if output is None else output.suffix.lower().lstrip(".")
-        form = Format(suffix) if suffix in list(Format) else Format.CSV
-    if output is None:
-        return form.value, Path(f"predictions.{form.value}")
-    return form.value, None if str(output) == "-" else output
+def _report_place(target: Path, streamed: bool) -> Path:
+    return Path("predictions-report" if streamed else f"{target.with_suffix('')}-report")
 
 
 @contextlib.contextmanager
-def _open_output(target: Path | None) -> Iterator[IO[bytes]]:
+def _open_output(target: Path) -> Iterator[IO[bytes]]:
     from batchdigits.writers import atomic_file
 
-    if target is not None:
+    if str(target) != "-":
         with atomic_file(target) as file:
             yield file
         return

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn, TypeVar
 
 import typer
 
-from batchdigits.errors import BatchdigitsError, ExitCode
+from batchdigits.errors import BatchdigitsError, ExitCode, Terminated
 from batchdigits.types import Layout
 
 T = TypeVar("T")
@@ -72,10 +72,6 @@ QuietOption = Annotated[
 ]
 
 
-class _Terminated(BaseException):
-    """SIGTERM came."""
-
-
 def say(message: str) -> None:
     """Print a line for people, to stderr."""
     typer.echo(message, err=True)
@@ -86,7 +82,7 @@ def exit_codes() -> Iterator[None]:
     """Turn errors into a message on stderr and their exit code."""
 
     def terminate(number: int, frame: FrameType | None) -> NoReturn:
-        raise _Terminated
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
@@ -95,10 +91,10 @@ def exit_codes() -> Iterator[None]:
         say(f"batchdigits: {error}")
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
-        say("batchdigits: interrupted; nothing was written")
+        say("batchdigits: interrupted; the output is what it was before")
         raise typer.Exit(ExitCode.INTERRUPTED) from error
-    except _Terminated as error:
-        say("batchdigits: terminated; nothing was written")
+    except Terminated as error:
+        say("batchdigits: terminated; the output is what it was before")
         raise typer.Exit(ExitCode.TERMINATED) from error
     finally:
         signal.signal(signal.SIGTERM, before)
