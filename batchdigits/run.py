@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from batchdigits.batch import Done, classify_parts
 from batchdigits.classifiers.runner import Classifier
 from batchdigits.runlog import log, timed
 from batchdigits.runstate import Key, Known, RunState, state_path
+from batchdigits.sources.stamps import digest_of, stamp_of
 from batchdigits.sources.walk import Source
 from batchdigits.types import Row
 from batchdigits.versions import installed_versions
-from batchdigits.worker import Part, Reading, digest_of, stamp_of
+from batchdigits.worker import Part, Reading
 from batchdigits.writers import Table, atomic_file, make_writer, remove_leftovers, write_rows
 
 _EVERY = 0.25  # seconds between two times that rows are put on disk: what a power cut costs
@@ -115,9 +116,10 @@ def read_new(
     waiting: list[Done] = []
     since = time.monotonic()
     parts = _to_read(state, sources, counts)
+    reading = replace(job.reading, digests=True)
     try:
         found = classify_parts(
-            parts, job.classifier, job.reading, jobs=job.jobs, stop=stop, guarded=guarded or state.broke_off
+            parts, job.classifier, reading, jobs=job.jobs, stop=stop, guarded=guarded or state.broke_off
         )
         for done in found:
             waiting.append(done)

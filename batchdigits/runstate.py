@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from batchdigits.errors import OutputError
+from batchdigits.sources.stamps import Stamp
 from batchdigits.types import Box, Digit, PageId, Row, Status
-from batchdigits.worker import Part, Read, Stamp
+from batchdigits.worker import Part, Read
 
 _APPLICATION = 0x62646967  # "bdig": tells our files from other people's
 _FORMAT = 1

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 
@@ -17,9 +14,10 @@ from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.looking import Reread, first_size, look
 from batchdigits.sources.documents import HEAD, Document, open_document
 from batchdigits.sources.images import cut_region
-from batchdigits.sources.limits import Limits
+from batchdigits.sources.limits import USUAL, Limits
 from batchdigits.sources.pdf import is_pdf
 from batchdigits.sources.regions import Region
+from batchdigits.sources.stamps import Stamp, digest_of, stamp_of
 from batchdigits.sources.walk import Source
 from batchdigits.types import Layout, Page, PageId, Tiles
 
@@ -40,12 +38,13 @@ _PROBLEMS = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that decides which tiles a file gives."""
+    """How files are read: all that decides which tiles one gives."""
 
     imaging: ImagingSettings = field(default_factory=ImagingSettings)
     regions: tuple[Region, ...] = ()  #: parts to read of every page, in the order of their rows; none for the whole
     layout: Layout = Layout.DIGIT
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = USUAL
+    digests: bool = False  #: take those of the files' contents as well, for a state that is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +63,6 @@ class Part:
         return 1 if self.first == 1 else self.count
 
 
-class Stamp(NamedTuple):
-    """What changes when a file does: cheap to look at, good enough to skip the content."""
-
-    size: int  #: bytes
-    modified: int  #: nanoseconds
-    inode: int
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A page that could not be read."""
@@ -88,7 +79,7 @@ class Read:
     count: int = 1  #: of pages read
     pages: int = 1  #: of the whole file
     stamp: Stamp | None = None  #: of the file; None if it changed meanwhile, or if it may be read better another time
-    digest: bytes = b""  #: of the file's content; of its first part only
+    digest: bytes = b""  #: of the file's content, if it was asked for; of its first part only
     milliseconds: float = 0.0
 
 
@@ -101,7 +92,7 @@ def read_part(part: Part, reading: Reading) -> Read:
         error = PageError(source.problem, _PROBLEMS[source.problem])
         return Read(tuple(_fail_everywhere(PageId(source.name, part.first), error, reading.regions)))
     stamp = stamp_of(source.path)
-    digest = digest_of(source.path) if part.first == 1 else b""
+    digest = digest_of(source.path) if reading.digests and part.first == 1 else b""
     items: list[Tiles | Failure] = []
     count, pages = 1, part.pages or part.first
     try:
@@ -192,24 +183,6 @@ def give_up(part: Part, why: str, reading: Reading) -> Read:
     error = PageError("worker_died", why)
     items = tuple(_fail_everywhere(PageId(part.source.name, part.first), error, reading.regions))
     return Read(items, 1, part.pages or part.first)
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """Return the stamp of a file; None if there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
-
-
-def digest_of(path: Path) -> bytes:
-    """Return 12 bytes that stand for the content of a file; empty if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).digest()
-    except OSError:
-        return b""
 
 
 def _fail_everywhere(page: PageId, error: PageError, regions: Sequence[Region]) -> Iterator[Failure]:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from batchdigits.errors import ExitCode, OutputError
 from batchdigits.runstate import Key, open_state, state_path
+from batchdigits.sources.stamps import Stamp
 from batchdigits.sources.walk import Source
 from batchdigits.types import Box, Digit, PageId, Row, Status
-from batchdigits.worker import Part, Read, Stamp
+from batchdigits.worker import Part, Read
 
 STAMP = Stamp(1234, 1_700_000_000_000_000_000, 77)
 SETTINGS = {"model": "cnn@1", "layout": "digit"}

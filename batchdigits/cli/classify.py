@@ -28,8 +28,6 @@ from batchdigits.cli.common import (
 )
 from batchdigits.cli.evaluate import find_truth
 from batchdigits.cli.running import (
-    MAX_PAGES,
-    MAX_PIXELS,
     DigitsOption,
     ExcludeOption,
     FormatOption,
@@ -53,6 +51,7 @@ from batchdigits.cli.running import (
     write_all,
 )
 from batchdigits.errors import NoInputError, OutputError, UsageError
+from batchdigits.sources.limits import USUAL
 from batchdigits.types import Layout
 
 if TYPE_CHECKING:
@@ -101,8 +100,8 @@ def classify(
     review_below: ReviewBelowOption = None,
     models_dir: ModelsDirOption = None,
     jobs: JobsOption = None,
-    max_pixels: MaxPixelsOption = MAX_PIXELS,
-    max_pages: MaxPagesOption = MAX_PAGES,
+    max_pixels: MaxPixelsOption = USUAL.max_pixels,
+    max_pages: MaxPagesOption = USUAL.max_pages,
     strict: Annotated[
         bool, typer.Option("--strict", help="Let blank and review count like error.", envvar="BATCHDIGITS_STRICT")
     ] = False,

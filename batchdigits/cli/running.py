@@ -125,7 +125,6 @@ VerboseOption = Annotated[
         envvar="BATCHDIGITS_VERBOSE",
     ),
 ]
-MAX_PIXELS, MAX_PAGES = 250_000_000, 10_000  # as `Limits` has them: to import it would cost --help its speed
 
 
 class Stop(threading.Event):

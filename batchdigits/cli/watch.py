@@ -19,8 +19,6 @@ from batchdigits.cli.common import (
     say,
 )
 from batchdigits.cli.running import (
-    MAX_PAGES,
-    MAX_PIXELS,
     DigitsOption,
     ExcludeOption,
     FormatOption,
@@ -41,6 +39,7 @@ from batchdigits.cli.running import (
     write_all,
 )
 from batchdigits.errors import UsageError
+from batchdigits.sources.limits import USUAL
 from batchdigits.types import Layout
 
 
@@ -64,8 +63,8 @@ def watch(
     review_below: ReviewBelowOption = None,
     models_dir: ModelsDirOption = None,
     jobs: JobsOption = None,
-    max_pixels: MaxPixelsOption = MAX_PIXELS,
-    max_pages: MaxPagesOption = MAX_PAGES,
+    max_pixels: MaxPixelsOption = USUAL.max_pixels,
+    max_pages: MaxPagesOption = USUAL.max_pages,
     log_file: LogFileOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

@@ -8,12 +8,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from batchdigits.errors import NoInputError
-from batchdigits.sources.walk import OWN_SUFFIXES, Listing, Source
+from batchdigits.sources.stamps import Stamp, stamp_of
+from batchdigits.sources.walk import OWN_SUFFIXES, Listing, Source, identity
 
 _LOOK = 0.5  # seconds between two looks at files that are still being written
 _PATROL = 300.0  # seconds after which to look without being told: network folders do not always tell
-
-_Look = tuple[int, int, int]  # size, time and inode of a file
 
 
 def watch_sources(
@@ -72,7 +71,7 @@ def _changes(folders: Sequence[Path], own: Collection[str], stop: threading.Even
         return path not in own and not path.endswith(OWN_SUFFIXES)
 
     while not stop.is_set():
-        places = [_identity(folder) for folder in folders]
+        places = [identity(str(folder)) for folder in folders]
         changes = watch(
             *folders,
             watch_filter=matters,
@@ -84,19 +83,11 @@ def _changes(folders: Sequence[Path], own: Collection[str], stop: threading.Even
         try:
             for change in changes:
                 yield bool(change)
-                if [_identity(folder) for folder in folders] != places:
+                if [identity(str(folder)) for folder in folders] != places:
                     break  # what is watched is no longer what has this name
         except FileNotFoundError:
             stop.wait(_LOOK)
         yield True
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    try:
-        found = folder.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 class Waiting:
@@ -110,7 +101,7 @@ class Waiting:
 
     def __init__(self, settle: float) -> None:
         self._settle = settle
-        self._seen: dict[str, tuple[_Look, float]] = {}  # what a young file looked like, and since when
+        self._seen: dict[str, tuple[Stamp, float]] = {}  # what a young file looked like, and since when
 
     @property
     def any(self) -> bool:
@@ -120,22 +111,20 @@ class Waiting:
     def settled(self, sources: Sequence[Source]) -> tuple[Source, ...]:
         """Return the files that are written; remember those that may not be."""
         ready: list[Source] = []
-        seen: dict[str, tuple[_Look, float]] = {}
+        seen: dict[str, tuple[Stamp, float]] = {}
         now, clock = time.time(), time.monotonic()
         for source in sources:
             if source.problem:
                 ready.append(source)
                 continue
-            try:
-                found = source.path.stat()
-            except OSError:  # gone again
+            look = stamp_of(source.path)
+            if look is None:  # gone again
                 continue
-            look = (found.st_size, found.st_mtime_ns, found.st_ino)
             before, since = self._seen.get(key := str(source.path), (look, clock))
             if before != look:
                 since = clock
             # its time may come from another machine's clock: young is also what is of the future
-            if now - found.st_mtime >= self._settle or clock - since >= self._settle:
+            if now - look.modified / 1e9 >= self._settle or clock - since >= self._settle:
                 ready.append(source)
             else:
                 seen[key] = look, since

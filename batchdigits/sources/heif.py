@@ -12,11 +12,8 @@ import numpy as np
 from batchdigits.errors import PageError
 from batchdigits.sources.limits import Limits
 from batchdigits.sources.pixels import bgr_from_array
+from batchdigits.sources.walk import ANY_CODEC_BRANDS, AVIF_BRANDS, HEIC_BRANDS
 from batchdigits.types import Page, PageId
-
-_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
-_ANY_CODEC = frozenset((b"mif1", b"msf1"))
-_AVIF = frozenset((b"avif", b"avis"))
 
 
 def is_heif(head: bytes) -> bool:
@@ -25,7 +22,7 @@ def is_heif(head: bytes) -> bool:
         return False
     size = int.from_bytes(head[:4], "big")
     compatible = {head[at : at + 4] for at in range(16, min(size, len(head)), 4)}
-    return head[8:12] in _BRANDS or (head[8:12] in _ANY_CODEC and not compatible & _AVIF)
+    return head[8:12] in HEIC_BRANDS or (head[8:12] in ANY_CODEC_BRANDS and not compatible & AVIF_BRANDS)
 
 
 class HeifPicture:

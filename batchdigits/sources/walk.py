@@ -22,9 +22,9 @@ OWN_SUFFIXES = (".inspect.png", ".state", ".state-wal", ".state-shm", ".state-jo
 """Endings of files that runs leave behind; they are never read back as pages."""
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BRANDS = frozenset(
-    (b"avif", b"avis", b"mif1", b"msf1") + (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
-)
+HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
+ANY_CODEC_BRANDS = frozenset((b"mif1", b"msf1"))
+AVIF_BRANDS = frozenset((b"avif", b"avis"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def looks_like_page(head: bytes) -> bool:
         return True
     if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":  # two letters alone would make images of many texts
         return True
-    return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
+    return head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS | ANY_CODEC_BRANDS | AVIF_BRANDS
 
 
 def find_sources(
@@ -159,7 +159,7 @@ class _Findings:
         self.sources: list[Source] = []
         self.others: list[Source] = []
         self._excludes = Patterns(exclude)
-        self._skipped = {identity for path in skip if (identity := _identity(str(path))) is not None}
+        self._skipped = {found for path in skip if (found := identity(str(path))) is not None}
         # links apart, a file goes by its own name whatever way leads to it: others need not be looked up
         self._skipped_names = {os.path.normcase(_place(path).name) for path in skip}
 
@@ -227,7 +227,7 @@ class _Findings:
             return True
         if not self._skipped or not (is_link or os.path.normcase(name) in self._skipped_names):
             return False
-        return _identity(path) in self._skipped
+        return identity(path) in self._skipped
 
     def _add(self, source: Source, is_regular: bool) -> None:
         by_name = os.path.splitext(source.relative)[1].lower() in PAGE_EXTENSIONS  # noqa: PTH122
@@ -239,7 +239,7 @@ class _Findings:
             self.others.append(source)
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def identity(path: str) -> tuple[int, int] | None:
     """Return what tells a file from all others, whatever its name; None if there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116
