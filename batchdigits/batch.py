@@ -219,14 +219,15 @@ def rows_of(results: Sequence[Sequence[Tiles | Failure]], classifier: Classifier
     tiles = [item.pixels for result in results for item in result if isinstance(item, Tiles)]
     scores = classifier(np.concatenate([np.zeros((0, 28, 28), np.float32), *tiles]))
     card, used = classifier.card, 0
+    label = card.label
     for result in results:
         rows = []
         for item in result:
             if isinstance(item, Failure):
-                rows.append(failed(item.page, item.error, card.label))
+                rows.append(failed(item.page, item.error, label))
                 continue
             part = slice(used, used + len(item.boxes))
             used = part.stop
             own = Scores(scores.probabilities[part], scores.known[part])
-            rows.append(READERS[item.layout](item, own, card.thresholds, card.label))
+            rows.append(READERS[item.layout](item, own, card.thresholds, label))
         yield rows

@@ -47,7 +47,7 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
     """
     if not tiles.boxes:
         return Row(tiles.page, "", 0.0, Status.BLANK, "no_ink", model=model)
-    at = {variant: number for number, variant in enumerate(tiles.variants)}
+    at = {} if len(tiles.variants) == 1 else {variant: number for number, variant in enumerate(tiles.variants)}
     chosen = 0
     probabilities, known = scores.probabilities[0], float(scores.known[0])
     if Variant.CORE in at:
@@ -63,8 +63,9 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
         if probabilities.max() * known < thresholds.review_below:
             return Row(tiles.page, "", 0.0, Status.BLANK, "no_ink", model=model)
         notes = (tiles.unless_blank,)
-    second, first = (int(c) for c in np.argsort(probabilities, kind="stable")[-2:])
-    confidence = float(probabilities[first]) * known
+    ten: list[float] = probabilities.tolist()
+    second, first = sorted(range(len(ten)), key=ten.__getitem__)[-2:]
+    confidence = ten[first] * known
     reason = _doubt(notes, tiles.faults, known, confidence, thresholds.review_below, thresholds)
     return Row(
         tiles.page,
@@ -73,8 +74,8 @@ def read_digit(tiles: Tiles, scores: Scores, thresholds: Thresholds, model: str)
         Status.REVIEW if reason else Status.OK,
         reason,
         str(second),
-        float(probabilities[second]) * known,
-        (Digit(tiles.boxes[chosen], first, confidence, tuple(float(p) for p in probabilities)),),
+        ten[second] * known,
+        (Digit(tiles.boxes[chosen], first, confidence, tuple(ten)),),
         model,
     )
 

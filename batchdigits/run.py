@@ -134,8 +134,9 @@ def read_new(
 
 def _to_read(state: RunState, sources: Iterable[Source], counts: Counts) -> Iterator[Part]:
     """Return what is left to read, counting what is not."""
+    nothing_known = state.is_empty  # and what this run comes to know of a file, it knows after it was here
     for key, source in _keyed(sources):
-        known = None if source.problem else state.known(key)
+        known = None if nothing_known or source.problem else state.known(key)
         if known is None or not _unchanged(state, key, source, known):
             yield Part(source.absolute(), key.nth)
         elif known.done < known.pages:
@@ -146,10 +147,10 @@ def _to_read(state: RunState, sources: Iterable[Source], counts: Counts) -> Iter
 
 def _unchanged(state: RunState, key: Key, source: Source, known: Known) -> bool:
     """Tell whether a file is what it was: by its size and time, or else by its content."""
-    stamp = stamp_of(source.path)
+    stamp = stamp_of(source.place)
     if stamp is None or stamp == known.stamp:
         return stamp is not None
-    if stamp.size != known.stamp.size or digest_of(source.path) != known.digest:
+    if stamp.size != known.stamp.size or digest_of(source.place) != known.digest:
         return False
     state.restamp(key, stamp)
     return True

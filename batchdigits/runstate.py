@@ -157,6 +157,12 @@ class RunState:
     def _meta(self) -> dict[str, Any]:
         return {key: json.loads(value) for key, value in self._base.execute("SELECT key, value FROM meta")}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known of any file."""
+        with self._told():
+            return self._base.execute("SELECT 1 FROM parts LIMIT 1").fetchone() is None
+
     def known(self, key: Key) -> Known | None:
         """Return what an earlier run has finished of a file; None if nothing, or nothing that may be kept."""
         query = "SELECT first, count, pages, size, modified, inode, digest FROM parts WHERE name = ? AND nth = ?"

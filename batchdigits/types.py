@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from batchdigits.pickling import by_fields
+
 if TYPE_CHECKING:  # annotations only: naming a type must not cost the command line an import of numpy
     import numpy as np
     from numpy.typing import NDArray
@@ -122,6 +124,7 @@ class Variant(StrEnum):
     WITH_LINES = "with_lines"  #: and with lines that were taken for rulings
 
 
+@by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class Tiles:
     """The N digit candidates of one page, ready for a classifier."""

@@ -12,12 +12,13 @@ import cv2
 from batchdigits.errors import PageError
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.looking import Reread, first_size, look
-from batchdigits.sources.documents import HEAD, Document, open_document
+from batchdigits.pickling import by_fields
+from batchdigits.sources.documents import HEAD, Document, OpenFile
 from batchdigits.sources.images import cut_region
 from batchdigits.sources.limits import USUAL, Limits
 from batchdigits.sources.pdf import is_pdf
 from batchdigits.sources.regions import Region
-from batchdigits.sources.stamps import Stamp, digest_of, stamp_of
+from batchdigits.sources.stamps import Stamp, stamp_of
 from batchdigits.sources.walk import Source
 from batchdigits.types import Layout, Page, PageId, Tiles
 
@@ -47,6 +48,7 @@ class Reading:
     digests: bool = False  #: take those of the files' contents as well, for a state that is kept
 
 
+@by_fields
 @dataclass(frozen=True, slots=True)
 class Part:
     """Neighbouring pages of one file."""
@@ -71,6 +73,7 @@ class Failure:
     error: PageError
 
 
+@by_fields
 @dataclass(frozen=True, slots=True)
 class Read:
     """What a part of a file came to."""
@@ -91,24 +94,26 @@ def read_part(part: Part, reading: Reading) -> Read:
     if source.problem:
         error = PageError(source.problem, _PROBLEMS[source.problem])
         return Read(tuple(_fail_everywhere(PageId(source.name, part.first), error, reading.regions)))
-    stamp = stamp_of(source.path)
-    digest = digest_of(source.path) if reading.digests and part.first == 1 else b""
+    stamp, digest = None, b""
     items: list[Tiles | Failure] = []
     count, pages = 1, part.pages or part.first
     try:
-        with open_document(source.path, reading.limits) as document:
+        with OpenFile(source.place) as opened:
+            stamp = opened.stamp()
+            digest = opened.digest() if reading.digests and part.first == 1 else b""
+            document = opened.document(reading.limits)
             pages = part.pages or document.pages
             count = min(part.count, pages - part.first + 1)
             for number in range(part.first, part.first + count):
-                items += _read_one(document, PageId(source.name, number), source, reading)
+                items += _read_one(document, PageId(source.name, number), reading)
     except PageError as error:
         items += _fail_everywhere(PageId(source.name, part.first), error, reading.regions)
     except Exception as error:  # whatever it is, a person learns of it from the row and the exit code
         failure = PageError("unreadable", f"The file cannot be read: {type(error).__name__}: {error}")
         items += _fail_everywhere(PageId(source.name, part.first), failure, reading.regions)
     passing = any(isinstance(item, Failure) and item.error.reason in PASSING for item in items)
-    opened = bool(digest) or part.first > 1
-    kept = stamp if opened and stamp == stamp_of(source.path) and not passing else None
+    comparable = bool(digest) or part.first > 1
+    kept = stamp if comparable and stamp == stamp_of(source.place) and not passing else None
     if kept and time.time_ns() - kept.modified < _FRESH:
         kept = kept._replace(modified=0)  # the next run compares the content
     return Read(tuple(items), count, pages, kept, digest, 1000 * (time.perf_counter() - start))
@@ -191,7 +196,7 @@ def _fail_everywhere(page: PageId, error: PageError, regions: Sequence[Region]) 
         yield Failure(page._replace(region=name), error)
 
 
-def _read_one(document: Document, id: PageId, source: Source, reading: Reading) -> Iterator[Tiles | Failure]:
+def _read_one(document: Document, id: PageId, reading: Reading) -> Iterator[Tiles | Failure]:
     """Read one page; what defeats reading or imaging costs its own rows, never the run."""
     # a region may be a small part of its page: only the whole page may be decoded at reduced size
     reduce_to = None if reading.regions else first_size(reading.imaging, reading.layout)

@@ -7,6 +7,7 @@ import csv
 import glob
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -50,6 +51,7 @@ DIGIT_COLUMNS = (
 PROBABILITY_COLUMNS = tuple(f"p{digit}" for digit in range(10))
 
 _TEXT_COLUMNS = frozenset(("file", "region", "prediction", "status", "reason", "second", "model"))
+_SPECIAL = re.compile('[,"\r\n]').search
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -126,16 +128,16 @@ def unguard(text: str) -> str:
 
 
 def _csv_cell(name: str, value: Cell) -> str:
-    if value is None:
-        return ""
+    if isinstance(value, str):
+        return _quote(guard(value) if name in _TEXT_COLUMNS else value)
     if isinstance(value, float):
         return f"{value:.6f}"
-    return guard(value) if isinstance(value, str) and name in _TEXT_COLUMNS else str(value)
+    return "" if value is None else str(value)
 
 
 def _quote(cell: str) -> str:
     """Quote a cell as RFC 4180 has it; Python's own writer leaves a lone CR bare before 3.13."""
-    return '"' + cell.replace('"', '""') + '"' if any(c in cell for c in ',"\r\n') else cell
+    return '"' + cell.replace('"', '""') + '"' if _SPECIAL(cell) else cell
 
 
 def read_csv(file: IO[str]) -> Iterator[dict[str, str]]:
@@ -162,15 +164,15 @@ class CsvWriter:
 
     def __init__(self, file: IO[bytes], table: Table) -> None:
         self._file, self._table = file, table
-        self._write(table.columns)
+        self._write(map(_quote, table.columns))
 
     def _write(self, cells: Iterable[str]) -> None:
-        self._file.write((",".join(map(_quote, cells)) + "\n").encode("utf-8", "backslashreplace"))
+        self._file.write((",".join(cells) + "\n").encode("utf-8", "backslashreplace"))
 
     def write(self, row: Row) -> None:
         """Write one row."""
         for cells in self._table.records(row):
-            self._write(_csv_cell(name, value) for name, value in cells.items())
+            self._write([_csv_cell(name, value) for name, value in cells.items()])
 
     def finish(self) -> None:
         """Nothing comes after the last row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -12,9 +13,12 @@ from batchdigits.sources.heif import is_heif, open_heif
 from batchdigits.sources.images import open_image
 from batchdigits.sources.limits import USUAL, Limits
 from batchdigits.sources.pdf import is_pdf, open_pdf
+from batchdigits.sources.png import open_plain_png
+from batchdigits.sources.stamps import Stamp, digest_of_bytes, digest_of_file, stamp_from
 from batchdigits.types import Page, PageId
 
 HEAD = 1024  # bytes: so far into a file its PDF header may begin
+_START = 1 << 16  # bytes read at once: all that most pictures of single digits have
 
 
 class Document(Protocol):
@@ -39,6 +43,89 @@ class Document(Protocol):
         """
 
 
+class OpenFile:
+    """A file, opened once for all that is asked of it; to be left as any open file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Of anything.
+
+    Raises
+    ------
+    PageError
+        If it cannot be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        self._open = contextlib.ExitStack()
+        try:
+            self._file = self._open.enter_context(open(path, "rb"))  # noqa: PTH123, SIM115
+            self._start = self._file.read(_START)
+        except Exception as error:
+            self._open.close()
+            raise _told(error) from error
+
+    def __enter__(self) -> OpenFile:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file, and its document."""
+        self._open.close()
+
+    @property
+    def _is_small(self) -> bool:
+        return len(self._start) < _START
+
+    def stamp(self) -> Stamp:
+        """Return the stamp of the very file that is read, whatever its name leads to by now."""
+        return stamp_from(os.fstat(self._file.fileno()))
+
+    def digest(self) -> bytes:
+        """Return 12 bytes that stand for the content; empty if it cannot be read."""
+        return digest_of_bytes(self._start) if self._is_small else digest_of_file(self._file)
+
+    def document(self, limits: Limits = USUAL) -> Document:
+        """Find the pages of the file without decoding any; they can be read while it is open.
+
+        Raises
+        ------
+        PageError
+            If none can be read.
+        """
+        try:
+            return self._document(limits)
+        except Exception as error:
+            raise _told(error) from error
+
+    def _document(self, limits: Limits) -> Document:
+        if not self._start:
+            raise PageError("empty_file", "The file is empty (0 bytes).")
+        plain = open_plain_png(self._start, limits) if self._is_small else None
+        if plain:
+            return plain
+        head = self._start[:HEAD]
+        if is_pdf(head):
+            return self._open.enter_context(open_pdf(Path(self._path), limits))
+        if is_heif(head):
+            return open_heif(self._file, limits)
+        return open_image(self._file, limits)
+
+
+def _told(error: Exception) -> PageError:
+    """Return what to say of a file that cannot be opened."""
+    if isinstance(error, PageError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return PageError("unreadable", "The file is gone, or a link leads nowhere.")
+    if isinstance(error, PermissionError):
+        return PageError("unreadable", "No permission to read the file.")
+    # a decoder's complaints about a broken file have no common class
+    return PageError("unreadable", f"The file cannot be read: {error}")
+
+
 @contextlib.contextmanager
 def open_document(path: Path, limits: Limits = USUAL) -> Iterator[Document]:
     """Open a file without decoding any page.
@@ -55,30 +142,8 @@ def open_document(path: Path, limits: Limits = USUAL) -> Iterator[Document]:
     PageError
         If none of its pages can be read.
     """
-    with contextlib.ExitStack() as stack:
-        yield _open(path, limits, stack)
-
-
-def _open(path: Path, limits: Limits, stack: contextlib.ExitStack) -> Document:
-    """Open a file; every way this can fail becomes a `PageError`."""
-    try:
-        file = stack.enter_context(path.open("rb"))
-        head = file.read(HEAD)
-        if not head:
-            raise PageError("empty_file", "The file is empty (0 bytes).")
-        if is_pdf(head):
-            return stack.enter_context(open_pdf(path, limits))
-        if is_heif(head):
-            return open_heif(file, limits)
-        return open_image(file, limits)
-    except PageError:
-        raise
-    except FileNotFoundError as error:
-        raise PageError("unreadable", "The file is gone, or a link leads nowhere.") from error
-    except PermissionError as error:
-        raise PageError("unreadable", "No permission to read the file.") from error
-    except Exception as error:  # a decoder's complaints about a broken file have no common class
-        raise PageError("unreadable", f"The file cannot be read: {error}") from error
+    with OpenFile(path) as opened:
+        yield opened.document(limits)
 
 
 def read_pages(

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from batchdigits.errors import PageError
 from batchdigits.sources.limits import Limits
@@ -24,6 +24,8 @@ from batchdigits.types import Page, PageId
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF")
 """What is tried on a file. Pillow knows others, some of which start programs (EPS) or are rarely fuzzed."""
+
+_BLOCK = 1 << 22  # bytes of a JPEG that its decoder gets at a time: with a few, it does the ends of blocks twice
 
 
 class Picture:
@@ -119,6 +121,7 @@ def _decode(image: Image.Image, page: PageId, reduce_to: int | None, limits: Lim
             if reduce_to is not None and image.format in ("JPEG", "MPO"):  # MPO: several JPEGs, as some phones write
                 factor = reduce_to / max(full_size)
                 image.draft(None, (max(1, int(full_size[0] * factor)), max(1, int(full_size[1] * factor))))
+                cast(ImageFile.ImageFile, image).decodermaxblock = _BLOCK
             decoded_size = image.size
             image.load()
             orientation = _orientation(image)  # 1 for a TIFF, which Pillow turns as it loads

@@ -6,8 +6,9 @@ Large pictures are converted band by band: what a conversion needs on the way, i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -29,7 +30,7 @@ def to_bgr(image: Image.Image, orientation: int = 1) -> NDArray[np.uint8]:
     orientation : int
         How that is, as EXIF counts it: 1 for upright.
     """
-    convert: Convert = _reversed
+    convert: Convert = _same
     if image.mode.startswith("I") or image.mode == "F":
         convert, mode = _grey_converter(_bands(image, image.mode)), image.mode
     elif image.has_transparency_data:
@@ -37,51 +38,79 @@ def to_bgr(image: Image.Image, orientation: int = 1) -> NDArray[np.uint8]:
     elif image.mode == "LAB":
         image, mode = image.getchannel(0), "L"
     else:
-        mode = "L" if image.mode in ("1", "L") else "RGB"
+        mode = "L" if image.mode in ("1", "L") else "BGR"
     width, height = image.size
+    if height <= _rows(width):
+        (whole,) = _bands(image, mode)
+        return _turn(_three_channels(convert(whole)), orientation)
     upright = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
-    stored = _as_stored(upright, orientation)
     top = 0
     for band in _bands(image, mode):
-        converted = convert(band)
-        stored[top : top + len(band)] = converted if converted.ndim == 3 else converted[..., None]
+        _place_of(upright, top, len(band), orientation)[...] = _turn(_three_channels(convert(band)), orientation)
         top += len(band)
     return upright
+
+
+def _rows(width: int) -> int:
+    """Return how many rows of a picture make a band."""
+    return max(1, _BAND // width)
 
 
 def _bands(image: Image.Image, mode: str) -> Iterator[NDArray[Any]]:
     """Cut a picture into bands of full width, top to bottom, in another mode."""
     width, height = image.size
-    rows = max(1, _BAND // width)
+    rows = _rows(width)
     for top in range(0, height, rows):
         band = image if rows >= height else image.crop((0, top, width, min(height, top + rows)))
-        yield np.asarray(band if band.mode == mode else band.convert(mode))
+        if mode == "BGR":  # no mode of Pillow's, but it can write it: no second pass to turn the colours about
+            rgb = band if band.mode == "RGB" else band.convert("RGB")
+            yield np.frombuffer(rgb.tobytes("raw", "BGR"), np.uint8).reshape(band.height, width, 3)
+        else:
+            yield np.asarray(band if band.mode == mode else band.convert(mode))
 
 
-def _as_stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Return a view of an upright picture in which its pixels lie as in a file of that EXIF orientation."""
+def _turn(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Return a picture upright whose pixels lie as in a file of that EXIF orientation."""
     match orientation:
         case 2:
-            return upright[:, ::-1]
+            return _array(cv2.flip(pixels, 1))
         case 3:
-            return upright[::-1, ::-1]
+            return _array(cv2.rotate(pixels, cv2.ROTATE_180))
         case 4:
-            return upright[::-1]
+            return _array(cv2.flip(pixels, 0))
         case 5:
-            return upright.swapaxes(0, 1)
+            return _array(cv2.transpose(pixels))
         case 6:
-            return upright[:, ::-1].swapaxes(0, 1)
+            return _array(cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE))
         case 7:
-            return upright[::-1, ::-1].swapaxes(0, 1)
+            return _array(cv2.rotate(cv2.transpose(pixels), cv2.ROTATE_180))
         case 8:
-            return upright[::-1].swapaxes(0, 1)
+            return _array(cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE))
         case _:
-            return upright
+            return pixels
 
 
-def _reversed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGB to BGR; grey stays as it is."""
-    return pixels[..., ::-1] if pixels.ndim == 3 else pixels
+def _place_of(upright: NDArray[np.uint8], top: int, count: int, orientation: int) -> NDArray[np.uint8]:
+    """Return the part of an upright picture that so many rows of the file fill, the first of them being `top`."""
+    if orientation >= 5:  # rows of the file are columns here
+        upright = upright.swapaxes(0, 1)
+    first = len(upright) - top - count if orientation in (3, 4, 6, 7) else top
+    part = upright[first : first + count]
+    return part.swapaxes(0, 1) if orientation >= 5 else part
+
+
+def _same(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return pixels
+
+
+def _three_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey to BGR; BGR stays as it is."""
+    return _array(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)) if pixels.ndim == 2 else pixels
+
+
+def _array(pixels: Any) -> NDArray[np.uint8]:
+    """Say of what OpenCV returns that it is of the kind that it got."""
+    return cast("NDArray[np.uint8]", pixels)
 
 
 def _grey_converter(bands: Iterable[NDArray[Any]]) -> Convert:
@@ -120,7 +149,7 @@ def _paper_converter(bands: Iterable[NDArray[np.uint8]]) -> Convert:
     def flatten(band: NDArray[np.uint8]) -> NDArray[np.uint8]:
         alpha, colours = _split(band)
         flat = colours * alpha + paper * (1 - alpha)
-        return np.rint(flat).astype(np.uint8)[..., ::-1]
+        return _array(cv2.cvtColor(np.rint(flat).astype(np.uint8), cv2.COLOR_RGB2BGR))
 
     return flatten
 

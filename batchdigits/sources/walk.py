@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path, PurePath
 
 from batchdigits.errors import NoInputError
+from batchdigits.pickling import by_fields
 from batchdigits.sources.patterns import Patterns
 
 PAGE_EXTENSIONS = frozenset(
@@ -27,6 +28,7 @@ ANY_CODEC_BRANDS = frozenset((b"mif1", b"msf1"))
 AVIF_BRANDS = frozenset((b"avif", b"avis"))
 
 
+@by_fields
 @dataclass(frozen=True, slots=True)
 class Source:
     """One file to read. All files of a folder share its root: a hundred thousand of them must cost little."""
@@ -41,9 +43,14 @@ class Source:
         return cls(sys.intern(str(path).removesuffix(path.name)), path.name)
 
     @property
+    def place(self) -> str:
+        """Where it is."""
+        return self.root + self.relative
+
+    @property
     def path(self) -> Path:
         """Where it is."""
-        return Path(self.root + self.relative)
+        return Path(self.place)
 
     @property
     def name(self) -> str:
@@ -52,9 +59,9 @@ class Source:
 
     def absolute(self) -> Source:
         """Return the same source, with a path that does not depend on the current folder."""
-        if Path(self.root or self.relative).is_absolute():
+        if os.path.isabs(self.root or self.relative):  # noqa: PTH117
             return self
-        return Source(sys.intern(_as_prefix(Path.cwd() / self.root)), self.relative, self.problem)
+        return Source(sys.intern(os.path.join(os.getcwd(), self.root)), self.relative, self.problem)  # noqa: PTH109,PTH118
 
 
 @dataclass(frozen=True, slots=True)
