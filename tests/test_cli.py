@@ -231,7 +231,8 @@ def test_version():
 
 def test_help_and_one_photo_load_nothing_heavy(tmp_path):
     heavy = ("sklearn", "tensorflow", "keras", "pandas", "matplotlib", "scipy", "onnx", "joblib", "xlsxwriter")
-    light = ("numpy", "cv2", "PIL", "onnxruntime", *heavy)
+    heavy += ("pydantic", "loky", "multiprocessing", "pypdfium2", "pi_heif", "jinja2", "ssl", "asyncio")
+    light = ("numpy", "cv2", "PIL", "onnxruntime", "sqlite3", *heavy)
     script = (
         "import sys\n"
         "from batchdigits.cli import app\n"

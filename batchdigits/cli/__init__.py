@@ -14,11 +14,13 @@ from batchdigits.cli.classify import classify
 from batchdigits.cli.evaluate import evaluate
 from batchdigits.cli.inspect import inspect
 from batchdigits.cli.models import models
+from batchdigits.cli.plain import PlainCommand, PlainGroup
 from batchdigits.cli.train import train
 from batchdigits.cli.watch import watch
 
 app = typer.Typer(
     name="batchdigits",
+    cls=PlainGroup,
     help="Handwritten digits in photos and scans to rows of data: a prediction, an honest confidence, a status.",
     no_args_is_help=True,
     add_completion=False,
@@ -27,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (classify, watch, evaluate, inspect, train, models):
-    app.command()(command)
+    app.command(cls=PlainCommand)(command)
 
 
 def _version(wanted: bool) -> None:
