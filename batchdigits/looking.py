@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic, NamedTuple, TypeVar
@@ -9,7 +10,8 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from batchdigits.errors import PageError
-from batchdigits.imaging.pipeline import Steps, tiles_of, trace
+from batchdigits.imaging.normalise import stroke_width
+from batchdigits.imaging.pipeline import Steps, tiles_of, trace, window_around
 from batchdigits.imaging.segment import is_tiny
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.text import FINER, TextSteps, text_tiles_of, trace_text
@@ -17,6 +19,7 @@ from batchdigits.sources.images import crop_page
 from batchdigits.types import Box, Layout, Page, Tiles
 
 _SMALL = 32  # pixels at working size: a smaller digit loses strokes there
+_THIN = 3.0  # pixels at working size: a stroke that is thinner may be better seen in more of them
 _PART = 4  # of the digit's size: the part of the page that a closer look takes
 _WORTHWHILE = 1.5  # how much larger it must show the digit
 _SAME = 0.3  # of two boxes: what they share, if they are of the same digit
@@ -40,7 +43,9 @@ class Look(NamedTuple, Generic[S]):
 
 def first_size(settings: ImagingSettings, layout: Layout) -> int:
     """Return the long side that a page keeps at least for the first look, where its file can be decoded smaller."""
-    return settings.decode_size * (1 if layout is Layout.DIGIT else FINER)
+    if layout is Layout.DIGIT:
+        return settings.decode_size
+    return settings.work_size * FINER * 3 // 2
 
 
 def look(
@@ -71,16 +76,21 @@ def look(
 
 def look_for_digit(page: Page, settings: ImagingSettings, reread: Reread | None = None) -> Look[Steps]:
     """Find the one digit of a page: `look` for one layout."""
-    steps = trace(page.pixels, settings)
-    best = first = Look(tiles_of(steps, page), page, 1, steps)
+    first = _look_at_digit(page, settings)
+    if page.scale != (1.0, 1.0) and max(page.pixels.shape) < settings.work_size and _is_doubtful(first):
+        page = _read_again(page, 3 * settings.work_size // 2, reread)
+        first = _look_at_digit(page, settings)
+    best, steps = first, first.steps
     if not steps.groups:
         return first
     box = first.tiles.boxes[0]
     size = box.longer
     original = _original_size(page)
-    seen, closer_by = _enlargement(original, settings), _enlargement(min(original, _PART * size), settings)
+    decoded = max(page.pixels.shape[:2])
+    seen = _enlargement(decoded, settings) * decoded / original
+    closer_by = _enlargement(min(original, _PART * size), settings)
     if size * seen < _SMALL and closer_by >= _WORTHWHILE * seen:
-        whole = _read_again(page, None, reread)
+        whole = _read_again(page, math.ceil(original * min(1.0, closer_by)), reread)
         part = _part_around(whole, box, round((_PART - 1) / 2 * size))
         closer = trace(part.pixels, settings)
         tiles = tiles_of(closer, part)
@@ -97,30 +107,38 @@ def look_for_digit(page: Page, settings: ImagingSettings, reread: Reread | None 
     return best
 
 
+def _look_at_digit(page: Page, settings: ImagingSettings) -> Look[Steps]:
+    steps = trace(page.pixels, settings)
+    return Look(tiles_of(steps, page), page, 1, steps)
+
+
+def _is_doubtful(seen: Look[Steps]) -> bool:
+    """Tell whether what was seen of a page that has less than the working size may look otherwise at that size.
+
+    Strokes of few pixels break, and thin rulings hide among them.
+    """
+    if not seen.steps.groups or any((*seen.tiles.notes, *seen.tiles.faults)):
+        return True
+    return stroke_width(seen.steps.digit[window_around(seen.steps.groups[0].box)]) < _THIN
+
+
 def look_for_text(
     page: Page, settings: ImagingSettings, layout: Layout, reread: Reread | None = None
 ) -> Look[TextSteps]:
     """Find the digits of one line or of a whole page: `look` for the other layouts."""
-    first = _look_at_text(page, settings, layout, FINER)
-    if not first.tiles.boxes:
-        return first
-    size = float(np.median([box.longer for box in first.tiles.boxes]))
+    first = trace_text(page.pixels, settings, layout)
     seen = min(_original_size(page), FINER * settings.work_size)
-    finer = min(_FINEST, int(np.ceil(FINER * _SMALL / (size * seen / _original_size(page)))))
-    if min(_original_size(page), finer * settings.work_size) < _WORTHWHILE * seen:
-        return first
-    closer = _look_at_text(_read_again(page, finer * settings.work_size, reread), settings, layout, finer)
-    # noise that a coarser look had averaged away may take digits apart
-    return closer if 0 < _pieces(closer.tiles) <= 2 * _pieces(first.tiles) else first
-
-
-def _look_at_text(page: Page, settings: ImagingSettings, layout: Layout, finer: int) -> Look[TextSteps]:
-    steps = trace_text(page.pixels, settings, layout, finer=finer)
-    return Look(text_tiles_of(steps, page, layout), page, finer, steps)
-
-
-def _pieces(tiles: Tiles) -> int:
-    return sum(line.pieces for held in tiles.arrangements for line in held.lines)
+    finer = FINER
+    if first.boxes:
+        size = float(np.median([box.longer for box in first.boxes]))
+        finer = min(_FINEST, math.ceil(FINER * _SMALL / size))
+    if min(_original_size(page), finer * settings.work_size) >= _WORTHWHILE * seen:
+        whole = _read_again(page, finer * settings.work_size, reread)
+        closer = trace_text(whole.pixels, settings, layout, finer=finer)
+        # noise that a coarser look had averaged away may take digits apart
+        if 0 < closer.pieces <= 2 * first.pieces:
+            return Look(text_tiles_of(closer, whole, settings, layout), whole, finer, closer)
+    return Look(text_tiles_of(first, page, settings, layout), page, FINER, first)
 
 
 def _read_again(page: Page, size: int | None, reread: Reread | None) -> Page:

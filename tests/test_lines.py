@@ -140,3 +140,24 @@ def test_a_line_ends_only_at_one_about_as_dark(darkness, uprights):
     lines = find_lines(mask, (), contrast)
     assert sum(line.vertical for line in lines) == uprights
     assert sum(not line.vertical for line in lines) == 3
+
+
+@pytest.mark.parametrize("angle", [-4, 0, 5])
+def test_a_box_in_a_large_picture_goes_though_it_is_searched_in_a_coarser_one(angle):
+    mask = np.zeros((480, 640), np.uint8)
+    cv2.rectangle(mask, (60, 60), (580, 420), 255, 2)
+    turn = cv2.getRotationMatrix2D((320, 240), angle, 1)
+    mask = ((cv2.warpAffine(mask, turn, (640, 480)) > 100) * 255).astype(np.uint8)
+    assert np.count_nonzero(cleaned(mask)) < 0.03 * np.count_nonzero(mask)
+
+
+def test_candidates_from_a_coarser_picture_end_within_the_picture():
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        height, width = (int(side) for side in rng.integers(320, 460, 2))
+        mask = np.zeros((height, width), np.uint8)
+        for y, x in zip(rng.integers(0, height, 3), rng.integers(0, width, 3), strict=True):
+            cv2.line(mask, (int(x), int(y)), (width - 1, int(y) + 9), 255, 2)
+            cv2.line(mask, (int(x), int(y)), (int(x) + 9, height - 1), 255, 2)
+        for line in find_lines(mask):
+            assert 0 <= line.start < line.stop <= (height if line.vertical else width)

@@ -260,3 +260,22 @@ def test_no_damage_to_a_photo_breaks_a_look(seed, layout):
             case 5:
                 part[:: int(rng.integers(1, 4))] = 0
     assert is_sound(look(Page(PageId("x"), pixels), SETTINGS, layout).tiles, pixels)
+
+
+@pytest.mark.parametrize(("width", "sizes"), [(0.012, [960]), (0.05, [])])
+def test_thin_strokes_of_a_large_photo_are_looked_at_again(width, sizes):
+    sheet = np.full((1500, 2000, 3), 245, np.uint8)
+    write(sheet, 4, 700, 400, 700, pen=replace(PEN, width=width))
+    asked = []
+
+    def decode(size):
+        step = 4 if size is None or size <= 500 else 2
+        return Page(PageId("x"), cv2.resize(sheet, None, fx=1 / step, fy=1 / step), (step, step))
+
+    def reread(size):
+        asked.append(size)
+        return decode(size)
+
+    tiles = look(decode(480), SETTINGS, Layout.DIGIT, reread).tiles
+    assert asked == sizes
+    assert cosine(tiles.pixels[0], trace(sheet, SETTINGS).tile) > 0.97

@@ -400,3 +400,21 @@ def test_the_next_step_keeps_the_layout(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), picture("77", 1))
     result = run("classify", tmp_path, "--layout", "number", "-o", tmp_path / "out.csv")
     assert "--layout number" in result.output
+
+
+def test_upside_down_a_digit_has_its_own_tile_turned():
+    pixels = picture("2374", 3)
+    upright, turned = (
+        find_text(Page(PageId("x"), np.ascontiguousarray(np.rot90(pixels, turns))), SETTINGS, Layout.PAGE)
+        for turns in (0, 2)
+    )
+
+    def tiles(found, turns):
+        (arrangement,) = (held for held in found.arrangements if held.turns == turns)
+        (line,) = arrangement.lines
+        return {(span.start, span.stop): found.pixels[span.tile] for span in line.spans}
+
+    made, taken = tiles(turned, 0), tiles(upright, 2)  # the same sight: made in the one, turned in the other
+    assert made.keys() == taken.keys()
+    for key in made:
+        assert np.abs(made[key] - taken[key]).mean() < 0.02

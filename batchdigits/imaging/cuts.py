@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 NARROWEST = 0.75
@@ -51,10 +52,9 @@ def _valleys(profile: NDArray[np.float32], size: float) -> list[int]:
     """Return the lowest places of a profile that have hills on both sides."""
     smooth = cv2.GaussianBlur(profile[None], (0, 0), max(1.0, size / 30)).ravel()
     reach, hills = round(_REACH * size) + 1, round(_HILLS * size) + 1
-    found = []
-    for x in range(max(1, round(_EDGE * size)), round(len(smooth) - _EDGE * size)):
-        lowest = smooth[x] == smooth[max(0, x - reach) : x + reach + 1].min()
-        hill = min(smooth[max(0, x - hills) : x].max(), smooth[x : x + hills].max())
-        if lowest and smooth[x] < _DEPTH * hill:
-            found.append(x)
-    return found
+    x = np.arange(max(1, round(_EDGE * size)), round(len(smooth) - _EDGE * size))
+    padded = np.pad(smooth, hills, constant_values=-np.inf)
+    highest = sliding_window_view(padded, hills).max(axis=1)  # from x - hills to before x, at x
+    hill = np.minimum(highest[x], highest[x + hills])
+    lowest = sliding_window_view(np.pad(smooth, reach, constant_values=np.inf), 2 * reach + 1).min(axis=1)[x]
+    return [int(place) for place in x[(smooth[x] == lowest) & (smooth[x] < _DEPTH * hill)]]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,10 +26,14 @@ _DARK = 12.0  # grey levels: keeps the ratio calm where paper itself is nearly b
 _WIDEST_STROKE = 0.35  # of the picture's short side
 _DEEPEST_SHADOW = 0.38  # of the paper's brightness: shadow seldom takes more, a marker always does
 _DARKEST_AREA = 0.2  # the same for what is wider than any pen
+_ROUGH_WINDOW = 0.55  # of the long side: a window that hardly a digit can fill
+_LIGHT_SIZE = 320  # long side of the copy that tells the light,
+_MEDIAN_SIZE = 160  # and of that whose medians do
 _NOISIEST = 12.0  # grey levels: what deviates more may be no paper
 
 
 _THIRDS = np.full((1, 3), 1 / 3, np.float32)
+_SHARES = (1 / (np.arange(256) + _DARK)).astype(np.float32)  # what a grey level is of each paper's brightness
 
 
 def _mean_of_channels(pixels: Image | Map) -> Map:
@@ -51,7 +56,7 @@ def _wide_median(picture: Image, side: int) -> Image:
     many times faster than a median, which then serves the rest.
     """
     if picture.ndim == 2:
-        histogram = cv2.calcHist([picture], [0], None, [256], [0, 256]).ravel()
+        histogram = _histogram(picture)
         level = int(histogram.argmax())
         if 2 * histogram[level] >= picture.size:
             return _median_beside(level, picture, side)
@@ -103,14 +108,27 @@ def resize_to_work(pixels: Image, settings: ImagingSettings, *, finer: int = 1) 
 
 
 def _scale_down(pixels: Image, at_most: int) -> Image:
-    """Return a copy with at most this long side: light changes slowly."""
+    """Return a picture with at most this long side: light changes slowly."""
     height, width = pixels.shape[:2]
-    factor = min(1.0, at_most / max(height, width))
+    factor = at_most / max(height, width)
+    if factor >= 1:
+        return pixels
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    # down to a half, two neighbours tell as much as the area does, which takes ten times as long
+    how = cv2.INTER_AREA if factor <= 0.5 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, size, interpolation=how), dtype=np.uint8)
 
 
-def estimate_background(pixels: Image, window: float, at_most: int, *, mirror: bool = False) -> Image:
+def _scale_to(pixels: Image, size: tuple[int, int]) -> Image:
+    """Return what is known of the light at another width and height."""
+    if pixels.shape[1::-1] == size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def estimate_background(
+    pixels: Image, window: float, at_most: int, *, mirror: bool = False, size: tuple[int, int] | None = None
+) -> Image:
     """Estimate the paper without the ink: the median of a window wider than any stroke.
 
     Parameters
@@ -124,6 +142,8 @@ def estimate_background(pixels: Image, window: float, at_most: int, *, mirror: b
     mirror : bool
         Continue the picture beyond its rim mirrored, so that a thin dark frame stays thin, instead of repeating its
         last pixels, which follows a falling light better.
+    size : (int, int), optional
+        Width and height of what is returned, if not those of the picture.
 
     Returns
     -------
@@ -134,13 +154,12 @@ def estimate_background(pixels: Image, window: float, at_most: int, *, mirror: b
     -----
     A median keeps the straight edge of a hard shadow, which a mean or a polynomial would smear into a false stroke.
     """
-    height, width = pixels.shape[:2]
     small = _scale_down(pixels, at_most)
     side = min(max(3, round(max(small.shape[:2]) * window)) | 1, 255)
     pad = side // 2 if mirror else 0
     padded = np.asarray(cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_REFLECT), dtype=np.uint8)
     median = _wide_median(padded, side)[pad : pad + small.shape[0], pad : pad + small.shape[1]]
-    return np.asarray(cv2.resize(median, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    return _scale_to(median, size or (pixels.shape[1], pixels.shape[0]))
 
 
 def ink_contrast(pixels: Image, background: Image) -> Map:
@@ -154,10 +173,13 @@ def ink_contrast(pixels: Image, background: Image) -> Map:
     (H, W) ndarray of float32
         0 paper (or brighter), near 1 black ink.
     """
-    darkness = cv2.subtract(background, pixels).astype(np.float32)  # uint8 subtraction stops at 0
-    darkness /= background + np.float32(_DARK)
-    darkness *= darkness
-    return np.sqrt(_mean_of_channels(darkness))
+    darkness = cv2.subtract(background, pixels)  # uint8 subtraction stops at 0
+    share = cv2.multiply(darkness, cv2.LUT(background, _SHARES), dtype=cv2.CV_32F)
+    if share.ndim == 2:
+        return np.asarray(share, dtype=np.float32)
+    cv2.multiply(share, share, dst=share)
+    mean = cv2.transform(share, _THIRDS)
+    return np.asarray(cv2.sqrt(mean, dst=mean), dtype=np.float32)
 
 
 def is_light_on_dark(pixels: Image, background: Image) -> bool:
@@ -171,16 +193,30 @@ def is_light_on_dark(pixels: Image, background: Image) -> bool:
 
 def _light_excess(pixels: Image, background: Image) -> float:
     """Return how many times the light deviations outweigh what the dark ones and the ground ask of them."""
-    difference = _mean_of_channels(background) - _mean_of_channels(pixels)
-    difference[np.abs(difference) < 20] = 0  # grey levels: noise, not strokes
-    dark = float(np.sum(np.square(np.maximum(difference, 0))))
-    light = float(np.sum(np.square(np.minimum(difference, 0))))
-    bright_ground = float(np.median(background[::4, ::4])) > 110
-    asked = dark * (4.0 if bright_ground else 0.5)
-    return light / asked if asked else (math.inf if light else 0.0)
+    grey, ground = _brightness(pixels), _brightness(background)
+    # uint8 subtraction stops at 0
+    dark, light = _histogram(cv2.subtract(ground, grey)), _histogram(cv2.subtract(grey, ground))
+    return _excess(dark, light, float(np.median(background[::4, ::4])))
 
 
-def _is_negative(pixels: Image) -> bool:
+def _brightness(pixels: Image) -> Image:
+    """Return (H, W), the mean of the channels."""
+    return pixels if pixels.ndim == 2 else np.asarray(cv2.transform(pixels, _THIRDS), dtype=np.uint8)
+
+
+def _histogram(picture: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how often each grey level occurs, (256,)."""
+    return np.asarray(cv2.calcHist([picture], [0], None, [256], [0, 256]).ravel(), dtype=np.float64)
+
+
+def _excess(dark: NDArray[np.float64], light: NDArray[np.float64], ground: float) -> float:
+    """Return the same, given how many pixels are darker and lighter than the ground by 0, 1, 2 ... grey levels."""
+    darkness, lightness = (float(counts[20:] @ np.arange(20.0, len(counts)) ** 2) for counts in (dark, light))
+    asked = darkness * (4.0 if ground > 110 else 0.5)  # less than 20 is noise, no stroke
+    return lightness / asked if asked else (math.inf if lightness else 0.0)
+
+
+def _is_negative(pixels: Image, small: Image) -> bool:
     """Tell chalk from ink by a coarse estimate of the paper where that leaves no doubt, else by a close one.
 
     Few pictures come within the eightfold of either side, and even if the two estimates disagree on the brightness of
@@ -188,13 +224,24 @@ def _is_negative(pixels: Image) -> bool:
 
     Of these, what is light must be so to a narrow window too: along the edge of a hard shadow a wide one takes light
     paper for chalk, but it misses no stroke, however thick.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) or (H, W) ndarray of uint8
+        The picture.
+    small : (h, w, 3) or (h, w) ndarray of uint8
+        The same, smaller, to estimate the paper from.
     """
-    coarse = _light_excess(pixels, estimate_background(pixels, window=0.55, at_most=80, mirror=True))
+    size = pixels.shape[1], pixels.shape[0]
+    pixels, small = _brightness(pixels), _brightness(small)
+    coarse = _light_excess(pixels, estimate_background(small, _ROUGH_WINDOW, at_most=80, mirror=True, size=size))
     if not 1 / 8 < coarse < 8:
         return coarse > 1
     return all(
-        is_light_on_dark(pixels, estimate_background(pixels, window=window, at_most=160, mirror=True))
-        for window in (0.55, 0.2)
+        is_light_on_dark(
+            pixels, estimate_background(small, window=window, at_most=_MEDIAN_SIZE, mirror=True, size=size)
+        )
+        for window in (_ROUGH_WINDOW, 0.2)
     )
 
 
@@ -204,11 +251,10 @@ def _without_strokes(pixels: Image) -> Image:
     Unlike a median it follows the edge of a shadow however it bends, and leaves no crescents there; and it takes the
     lightest of the noise for paper, so it only serves as a bound.
     """
-    height, width = pixels.shape[:2]
-    small = _scale_down(pixels, 320)
+    small = _scale_down(pixels, _LIGHT_SIZE)
     side = max(3, round(min(small.shape[:2]) * _WIDEST_STROKE)) | 1  # even, it would shift the picture
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    return np.asarray(cv2.resize(closed, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    return _scale_to(np.asarray(closed, dtype=np.uint8), (pixels.shape[1], pixels.shape[0]))
 
 
 def noise_level(pixels: Image, background: Image) -> float:
@@ -288,19 +334,58 @@ def measure_contrast(pixels: Image, settings: ImagingSettings) -> Contrast:
         Of the same height and width.
     """
     pixels = _one_channel_if_grey(pixels)
-    light_on_dark = _is_negative(pixels)
+    if plain := _measure_on_plain_paper(pixels, settings):
+        return plain
+    # light changes slowly: what is to be known of it, a smaller copy tells
+    small = _scale_down(pixels, max(_LIGHT_SIZE, max(pixels.shape[:2]) // 4))
+    light_on_dark = _is_negative(pixels, small)
     if light_on_dark:
-        pixels = 255 - pixels
+        pixels, small = 255 - pixels, 255 - small
+    paper = _estimate_paper(small, settings)
+    close = _scale_to(paper, (pixels.shape[1], pixels.shape[0]))
+    noise = noise_level(pixels, close)
+    least = cv2.resize(least_contrast(paper, noise, settings), pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return Contrast(ink_contrast(pixels, close), np.asarray(least, dtype=np.float32), light_on_dark, noise)
+
+
+def _measure_on_plain_paper(pixels: Image, settings: ImagingSettings) -> Contrast | None:
+    """Do the same where all of the paper has one grey level, as no camera shows it: there is nothing to estimate.
+
+    It has if each estimate would find it everywhere: most pixels of every window have the level, and all have it once
+    strokes no wider than a pen's are taken away. What is too faint to be ink counts as paper.
+    """
+    if pixels.ndim == 3:
+        return None
+    histogram = _histogram(pixels)
+    level = int(histogram.argmax())
+    if 2 * histogram[level] <= pixels.size:
+        return None
+    light_on_dark = _excess(histogram[level::-1], histogram[level:], level) > 1
+    paper = 255 - level if light_on_dark else level
+    shares = (level - np.arange(256)) / (paper + _DARK)
+    # darker and lighter strokes alike are none of the paper, so that one test serves pictures and negatives
+    plain = cv2.LUT(pixels, (np.abs(shares) <= settings.min_contrast).astype(np.uint8))
+    side = round(max(pixels.shape) * _ROUGH_WINDOW) | 1
+    most = cv2.boxFilter(plain, cv2.CV_32F, (side, side), borderType=cv2.BORDER_REPLICATE)
+    if cv2.minMaxLoc(most)[0] <= 0.5 or not _without_strokes(np.asarray(plain, dtype=np.uint8)).all():
+        return None
+    inks = np.maximum(-shares if light_on_dark else shares, 0).astype(np.float32)
+    contrast = np.asarray(cv2.LUT(pixels, inks), dtype=np.float32)
+    return Contrast(contrast, np.full_like(contrast, settings.min_contrast), light_on_dark, noise=0.0)
+
+
+def _estimate_paper(pixels: Image, settings: ImagingSettings) -> Image:
+    """Estimate the paper under a picture, its strokes dark: see `measure_contrast`."""
     shaded = _not_ink(_without_strokes(pixels), _DARKEST_AREA)
-    rough = np.minimum(_not_ink(estimate_background(pixels, window=0.55, at_most=160), _DEEPEST_SHADOW), shaded)
+    wide = estimate_background(pixels, window=_ROUGH_WINDOW, at_most=_MEDIAN_SIZE)
+    rough = np.minimum(_not_ink(wide, _DEEPEST_SHADOW), shaded)
     limit = least_contrast(rough, noise_level(pixels, rough), settings)
     marks = (ink_contrast(pixels, rough) > limit).astype(np.uint8)
     reach = max(3, max(marks.shape) // 80) | 1
-    wide = cv2.dilate(marks, np.ones((reach, reach), np.uint8))
-    paper_only = np.asarray(cv2.copyTo(rough, wide, pixels.copy()), dtype=np.uint8)
-    close = np.minimum(_not_ink(estimate_background(paper_only, window=0.12, at_most=320), _DEEPEST_SHADOW), shaded)
-    noise = noise_level(pixels, close)
-    return Contrast(ink_contrast(pixels, close), least_contrast(close, noise, settings), light_on_dark, noise)
+    covered = cv2.dilate(marks, np.ones((reach, reach), np.uint8))
+    paper_only = np.asarray(cv2.copyTo(rough, covered, pixels.copy()), dtype=np.uint8)
+    close = estimate_background(paper_only, window=0.12, at_most=_MEDIAN_SIZE)
+    return np.minimum(_not_ink(close, _DEEPEST_SHADOW), shaded)
 
 
 def binarise(contrast: Contrast) -> NDArray[np.uint8]:
@@ -311,14 +396,14 @@ def binarise(contrast: Contrast) -> NDArray[np.uint8]:
     (H, W) ndarray of uint8
         0 paper, 255 marks. A mark keeps its faint rim, but must somewhere be clearly darker than noise.
     """
-    faint = (contrast.ink > contrast.least).astype(np.uint8)
+    faint = np.asarray(cv2.compare(contrast.ink, contrast.least, cv2.CMP_GT), dtype=np.uint8)
     count, labels = cv2.connectedComponents(faint, connectivity=8)
+    inside = np.flatnonzero(faint)  # paper is most of a page: only the marks are worth a look
+    owner = labels.ravel()[inside]
     sure = np.zeros(count, np.uint8)
-    sure[labels[contrast.ink > 1.5 * contrast.least]] = 255
-    sure[0] = 0
-    inside = np.flatnonzero(labels > 0)  # paper is most of a page: only the marks are worth a look
+    sure[owner[contrast.ink.ravel()[inside] > 1.5 * contrast.least.ravel()[inside]]] = 255
     marks = np.zeros_like(faint)
-    marks.ravel()[inside] = sure[labels.ravel()[inside]]
+    marks.ravel()[inside] = sure[owner]
     return marks
 
 
@@ -342,7 +427,7 @@ def sharpen_marks(contrast: Map, marks: NDArray[np.uint8], settings: ImagingSett
     count, labels = cv2.connectedComponents(marks, connectivity=8)
     if count < 2:
         return marks
-    inside = np.flatnonzero(labels > 0)
+    inside = np.flatnonzero(marks)
     owner, value = np.asarray(labels.ravel()[inside], dtype=np.int32), contrast.ravel()[inside]
     ends = np.cumsum(np.bincount(owner, minlength=count))
     sizes = np.diff(ends, prepend=0)

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 Mask = NDArray[np.uint8]
 
 _ALIKE = 2.0  # times as dark: so much one line of a form may be darker than another that it ends at
+_STEEPEST = 0.18  # some ten degrees
+_COVERED = 0.8  # of a line: as much is ink, its own or that of strokes across it
+_FEWEST = 3  # places where a candidate meets thin ink: fewer tell no direction
+_SEARCHED = 160  # pixels: the short side of a picture, or up to twice as much, at which candidates are searched
 _CROOKED = 0.06  # by how much a line's slope may differ from its neighbours': three to four degrees
 
 
@@ -74,21 +78,28 @@ def _runs_down(mask: Mask) -> _Runs:
 
 
 def _trace(
-    runs: _Runs, thin: NDArray[np.bool_], slope: float, offset: float
+    runs: _Runs, middle: NDArray[np.int64], slope: float, offset: float, columns: slice
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Follow y = slope * x + offset through the thin runs; return the centre per column, and where there was one."""
+    """Follow y = slope * x + offset through some runs; return the centre per column, and where there was one.
+
+    Given are the runs' middles, by `_middles`.
+    """
     height, width = runs.number.shape
-    x = np.arange(width)
+    x = np.arange(width)[columns]
     wanted = slope * x + offset
     expected = np.rint(wanted).astype(np.int64)
     near = np.clip(expected + np.arange(-3, 4)[:, None], 0, height - 1)
-    run = runs.number[near, x]
-    middle = (runs.top[run] + runs.bottom[run] - 1) // 2
-    far = np.where(thin[run], np.abs(middle - wanted), height).astype(np.int64)
-    nearest = far.argmin(axis=0), x
+    found = middle[runs.number[near, x]]
+    far = np.abs(found - wanted).astype(np.int64)
+    nearest = far.argmin(axis=0), np.arange(len(x))
     hit = far[nearest] < height
     inside = (expected >= -2) & (expected < height + 2)
-    return np.clip(np.where(hit, middle[nearest], expected), 0, height - 1), hit & inside
+    return np.clip(np.where(hit, found[nearest], expected), 0, height - 1), hit & inside
+
+
+def _middles(runs: _Runs, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the middle row of each chosen run, and of the others one that is far away from everywhere."""
+    return np.where(chosen, (runs.top + runs.bottom - 1) // 2, 1 << 40)
 
 
 def _longest_stretch(
@@ -101,21 +112,52 @@ def _longest_stretch(
     where = np.flatnonzero(hit)
     hidden = np.concatenate([[0], np.cumsum(covered & ~hit)])
 
-    def seen_between(one: int, other: int) -> int:
-        return other - one - int(hidden[other] - hidden[one])
+    def gaps(places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where the gap to the next of some places is too wide."""
+        return np.flatnonzero(np.diff(places) - np.diff(hidden[places]) > gap)
 
     if where.size == 0:
         return first, first
-    start, stop = first, last
-    for position in where[where < first][::-1]:
-        if seen_between(int(position), start) > gap:
-            break
-        start = int(position)
-    for position in where[where > last]:
-        if seen_between(stop, int(position)) > gap:
-            break
-        stop = int(position)
-    return start, stop + 1
+    before = np.append(where[where < first], first)
+    after = np.insert(where[where > last], 0, last)
+    wide_before, wide_after = gaps(before), gaps(after)
+    start = before[wide_before[-1] + 1] if wide_before.size else before[0]
+    stop = after[wide_after[0]] if wide_after.size else after[-1]
+    return int(start), int(stop) + 1
+
+
+def _thin_ink(mask: Mask, limit: int) -> Mask:
+    """Return the ink whose vertical runs are at most so long."""
+    size, column = limit + 1, np.ones((limit + 1, 1), np.uint8)
+    inner = cv2.erode(mask, column, anchor=(0, size // 2), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    # of an even number of rows, the opening needs the mirrored one to grow back
+    thick = cv2.dilate(inner, column, anchor=(0, size - 1 - size // 2))
+    return np.asarray(cv2.subtract(mask, thick), dtype=np.uint8)
+
+
+def _straight_segments(thin_ink: Mask, shortest: int, gap: int) -> list[list[int]]:
+    """Find straight segments in any direction, longest across first: [x0, y0, x1, y1].
+
+    A large picture is searched at a fraction of its size, in which any ink of a cell counts: they are only candidates.
+    """
+    step = max(1, min(thin_ink.shape) // _SEARCHED)
+    cells = thin_ink
+    if step > 1:
+        around = cv2.dilate(thin_ink, np.ones((step, step), np.uint8), anchor=(0, 0))
+        cells = np.ascontiguousarray(around[::step, ::step])
+    segments = cv2.HoughLinesP(
+        cells,
+        rho=1,
+        theta=np.pi / 360,
+        threshold=max(10, shortest // (2 * step)),
+        minLineLength=shortest // step,
+        maxLineGap=max(3, gap // step),
+    )
+    if segments is None:
+        return []
+    height, width = thin_ink.shape
+    ends = np.minimum(step * segments.reshape(-1, 4) + step // 2, (width - 1, height - 1) * 2)
+    return sorted(ends.tolist(), key=lambda segment: -abs(segment[2] - segment[0]))
 
 
 def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
@@ -126,42 +168,42 @@ def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
     if extent <= shortest:
         return []
     limit = _thickest(mask)
+    gap = max(3, round(0.06 * width))
+    segments = [
+        segment
+        for segment in _straight_segments(_thin_ink(mask, limit), shortest, gap)
+        if abs(segment[3] - segment[1]) <= _STEEPEST * abs(segment[2] - segment[0])  # else a stroke, not the form
+    ]
+    if not segments:
+        return []
     runs = _runs_down(mask)
     length = runs.length
     thin = (length > 0) & (length <= limit)
-    thin_ink = cv2.transpose((thin * np.uint8(255))[runs.number.T])
-    segments = cv2.HoughLinesP(
-        thin_ink,
-        rho=1,
-        theta=np.pi / 360,
-        threshold=max(10, shortest // 2),
-        minLineLength=shortest,
-        maxLineGap=max(3, round(0.06 * width)),
-    )
+    middles = _middles(runs, thin)
     lines: list[Line] = []
     taken = np.zeros(mask.shape, np.bool_)
-    found = [] if segments is None else sorted(segments.reshape(-1, 4).tolist(), key=lambda s: -abs(s[2] - s[0]))
-    for x0, y0, x1, y1 in found:
-        if abs(y1 - y0) > 0.18 * abs(x1 - x0):  # some ten degrees: beyond, it is a stroke, not the form
-            continue
+    for x0, y0, x1, y1 in segments:
         middle = slice(int(min(x0, x1)), int(max(x0, x1)) + 1)
         slope = (y1 - y0) / (x1 - x0)
         offset = y0 - slope * x0
-        centre, hit = _trace(runs, thin, slope, offset)
-        if taken[centre[middle], np.arange(width)[middle]].mean() > 0.5:
+        centre, _ = _trace(runs, middles, slope, offset, middle)
+        if taken[centre, np.arange(width)[middle]].mean() > 0.5:
             continue
-        gap = max(3, round(0.06 * width))
+        centre, hit = _trace(runs, middles, slope, offset, np.s_[:])
         start, stop = middle.start, middle.stop
         for _ in range(2):  # a Hough line is half a degree off at times: follow it as far as it holds, then fit anew
             covered = mask[centre, np.arange(width)] > 0
             start, stop = _longest_stretch(hit, covered, middle.start, middle.stop - 1, gap=gap)
             on_line = start + np.flatnonzero(hit[start:stop])
+            if len(on_line) < _FEWEST:
+                break
             usual = np.median(length[runs.number[centre[on_line], on_line]])
             slope, offset = np.polyfit(on_line, centre[on_line], 1)
-            centre, hit = _trace(runs, thin & (length <= 2 * usual + 2), slope, offset)
+            alike = thin & (length <= 2 * usual + 2)
+            centre, hit = _trace(runs, _middles(runs, alike), slope, offset, np.s_[:])
         along = np.arange(start, stop)
         here, on = centre[start:stop], hit[start:stop]
-        if on.mean() < 0.4 or (on | covered[start:stop]).mean() < 0.8:
+        if len(on_line) < _FEWEST or on.mean() < 0.4 or (on | covered[start:stop]).mean() < _COVERED:
             continue
         thickness = float(np.median(length[runs.number[here[on], along[on]]]))
         if len(along) < max(shortest, 7 * thickness):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work, 
 from batchdigits.imaging.lines import Line, drop_remains, find_lines, mend_strokes, remove_lines
 from batchdigits.imaging.normalise import RIM, TILE, make_tile, soft_ink
 from batchdigits.imaging.quality import find_faults, is_illegible
+from batchdigits.imaging.ranks import percentile
 from batchdigits.imaging.segment import Group, find_parts, group_parts, has_comparable, leave_out_loose
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.types import Box, Page, Tiles, Variant
@@ -167,9 +169,8 @@ def cut_out(
 ) -> NDArray[np.float32]:
     """Return the soft ink of a digit, given its mask, among the ink and the fainter marks around it."""
     # what is no mark is the paper's noise, or was a line: its soft rim must not come back with the digit's own
-    kept = (marks > 0) | (mask > 0)
-    others = np.where(mask > 0, np.uint8(0), ink)
-    return soft_ink(np.where(kept, contrast, np.float32(0)), mask, others)
+    kept = np.asarray(cv2.copyTo(contrast, cv2.bitwise_or(marks, mask)), dtype=np.float32)
+    return soft_ink(kept, mask, np.asarray(cv2.bitwise_and(ink, cv2.bitwise_not(mask)), dtype=np.uint8))
 
 
 class Cleared(NamedTuple):
@@ -253,8 +254,9 @@ def _find_pale(
     """Find rulings that fall to pieces in the ink, where bold digits on them set the threshold."""
     if not ink.any():
         return ()
-    bold = float(np.percentile(contrast[ink > 0], 75))
-    return tuple(line for line in find_lines(marks, known, contrast) if line.level < _PALE * bold)
+    lines = find_lines(marks, known, contrast)
+    bold = percentile(contrast[ink > 0], 75) if lines else 0.0
+    return tuple(line for line in lines if line.level < _PALE * bold)
 
 
 def original_scale(work_shape: tuple[int, ...], page: Page) -> float:

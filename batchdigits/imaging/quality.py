@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from batchdigits.imaging.ranks import percentile
+
 _SMALLEST = 12  # pixels of the original: below it, digits that differ in a pen's stroke look alike
 _ILLEGIBLE = 5.5  # likewise: below it, nobody can tell them, whatever a model says
 _FAINTEST = 2.5  # times the contrast that the paper's noise does not reach
@@ -44,11 +46,11 @@ def find_faults(
     inside = mask > 0
     if not inside.any():
         return ()
-    level = float(np.percentile(contrast[inside], 75))
+    level = percentile(contrast[inside], 75)
     # an edge takes as many pixels as the contrast would at its steepest rise
     across, down = (cv2.Sobel(contrast, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
-    rim = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    steepest = float(np.percentile(np.hypot(across, down)[rim], 90))
+    rim = cv2.dilate(inside.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_)
+    steepest = percentile(np.hypot(across[rim], down[rim]), 90)
     faults = {
         "too_small": size * scale < _SMALLEST,
         "faint": level < _FAINTEST * float(np.median(least[inside])),

@@ -40,13 +40,14 @@ def find_rows(boxes: Sequence[Box], size: float) -> list[list[int]]:
     large = np.flatnonzero(bottom - top >= _SMALL * size)
     slope = _slope(np.stack([middle, (top + bottom) / 2], axis=1)[large], size)
     upper, lower = top - slope * middle, bottom - slope * middle
+    spans = list(zip(upper.tolist(), lower.tolist(), strict=True))
     rows: list[list[int]] = []
-    for piece in large[np.argsort(middle[large], kind="stable")]:
-        overlaps = [_overlap(upper, lower, int(piece), row[-3:]) for row in rows]
+    for piece in large[np.argsort(middle[large], kind="stable")].tolist():
+        overlaps = [_overlap(spans[piece], [spans[other] for other in row[-3:]]) for row in rows]
         if overlaps and max(overlaps) > _LEAST_OVERLAP:
-            rows[int(np.argmax(overlaps))].append(int(piece))
+            rows[overlaps.index(max(overlaps))].append(piece)
         else:
-            rows.append([int(piece)])
+            rows.append([piece])
     levels = np.array([np.mean((upper[row] + lower[row]) / 2) for row in rows])
     whole = [np.array(row) for row in rows]
     for piece in np.setdiff1d(np.arange(len(boxes)), large):
@@ -60,18 +61,18 @@ def find_rows(boxes: Sequence[Box], size: float) -> list[list[int]]:
 
 def _slope(centres: NDArray[np.float64], size: float) -> float:
     """Return by how much the writing falls to the right: the median over neighbours."""
-    slopes = []
-    for x, y in centres:
-        across, down = centres[:, 0] - x, centres[:, 1] - y
-        right = (across > 0.3 * size) & (across < 4 * size) & (np.abs(down) < _STEEPEST * across)
-        if right.any():
-            nearest = np.flatnonzero(right)[np.argmin(across[right])]
-            slopes.append(down[nearest] / across[nearest])
-    return float(np.median(slopes)) if slopes else 0.0
+    if not len(centres):
+        return 0.0
+    across, down = (axis - axis[:, None] for axis in centres.T)
+    right = (across > 0.3 * size) & (across < 4 * size) & (np.abs(down) < _STEEPEST * across)
+    nearest = np.where(right, across, np.inf).argmin(axis=1)
+    piece = np.flatnonzero(right.any(axis=1))
+    there = piece, nearest[piece]
+    return float(np.median(down[there] / across[there])) if piece.size else 0.0
 
 
-def _overlap(upper: NDArray[np.float64], lower: NDArray[np.float64], piece: int, others: list[int]) -> float:
-    """Return how much of their heights a piece and others share on average, 0 to 1."""
-    shared = np.minimum(lower[piece], lower[others]) - np.maximum(upper[piece], upper[others])
-    least = np.minimum(lower[piece] - upper[piece], lower[others] - upper[others])
-    return float(np.mean(np.clip(shared / least, 0, 1)))
+def _overlap(piece: tuple[float, float], others: Sequence[tuple[float, float]]) -> float:
+    """Return how much of their heights a piece and others, given by their ends, share on average, 0 to 1."""
+    upper, lower = piece
+    shares = ((min(lower, bottom) - max(upper, top)) / min(lower - upper, bottom - top) for top, bottom in others)
+    return sum(min(max(share, 0.0), 1.0) for share in shares) / len(others)

@@ -31,6 +31,8 @@ from batchdigits.types import Arrangement, Box, Layout, Page, Span, TextLine, Ti
 FINER = 2
 """The usual working size, as a multiple of that for one digit: digits are a small part of a page."""
 
+_Key = tuple[int, frozenset[tuple[int, Box]]]
+
 _SMALLEST, _LARGEST = 0.12, 6.0  # of a digit's size: what is smaller is dirt, what is larger no writing
 _PALEST = 0.4  # of the usual ink
 _MOST_PARTS = 500  # heaviest first: pages of handwritten digits have fewer, printed text and textures any number
@@ -51,10 +53,15 @@ class TextSteps:
     marks: NDArray[np.uint8]  #: 255 where there may be ink
     lines: tuple[Line, ...]  #: rulings and borders that were removed
     ink: NDArray[np.uint8]  #: 255 where there is ink
+    candidates: tuple[_Candidate, ...]
     boxes: tuple[Box, ...]  #: of the candidates, in the picture at working size, as it lies
-    tiles: NDArray[np.float32]  #: (N, 28, 28), 0 paper, 1 ink
     arrangements: tuple[Arrangement, ...]
     notes: tuple[str, ...]
+
+    @property
+    def pieces(self) -> int:
+        """How many there are, all ways up together."""
+        return sum(line.pieces for held in self.arrangements for line in held.lines)
 
 
 def find_text(page: Page, settings: ImagingSettings, layout: Layout, *, finer: int = FINER) -> Tiles:
@@ -76,16 +83,28 @@ def find_text(page: Page, settings: ImagingSettings, layout: Layout, *, finer: i
     Tiles
         With arrangements, or without any for a page without ink.
     """
-    return text_tiles_of(trace_text(page.pixels, settings, layout, finer=finer), page, layout)
+    return text_tiles_of(trace_text(page.pixels, settings, layout, finer=finer), page, settings, layout)
 
 
-def text_tiles_of(steps: TextSteps, page: Page, layout: Layout) -> Tiles:
+def text_tiles_of(steps: TextSteps, page: Page, settings: ImagingSettings, layout: Layout) -> Tiles:
     """Return what `find_text` does, from the steps of the page."""
     boxes = tuple(to_original(box, steps.work.shape, page) for box in steps.boxes)
     scale = original_scale(steps.work.shape, page)
     faults = find_faults(steps.contrast, steps.least, steps.ink, steps.size, scale)
     notes = steps.notes + ("too_small",) * (bool(boxes) and is_illegible(steps.size, scale))
-    return Tiles(page.id, boxes, steps.tiles, notes, layout, steps.arrangements, faults)
+    return Tiles(page.id, boxes, _tiles(steps.candidates, settings), notes, layout, steps.arrangements, faults)
+
+
+def _tiles(candidates: Sequence[_Candidate], settings: ImagingSettings) -> NDArray[np.float32]:
+    """Make the tiles of candidates: (N, 28, 28)."""
+    tiles = np.zeros((len(candidates), TILE, TILE), np.float32)
+    made: dict[_Key, int] = {}
+    for number, candidate in enumerate(candidates):
+        before = made.setdefault(candidate.other_way_up(), number)
+        made.setdefault(candidate.this_way_up(), number)
+        # upside down, a digit is deskewed and centred by the same moments
+        tiles[number] = tiles[before][::-1, ::-1] if before != number else candidate.tile(settings)
+    return tiles
 
 
 def trace_text(
@@ -111,10 +130,11 @@ def trace_text(
     if not any(map(is_stroke, writing)) and all(is_tiny(piece.box, ink.shape) for piece in whole):
         whole = []  # dust, or dotted paper
     boxes: list[Box] = []
-    tiles: list[NDArray[np.float32]] = []
+    candidates: list[_Candidate] = []
     arrangements = []
     for turns in range(4 if layout is Layout.PAGE else 1):
-        sheet = _Sheet(np.rot90(measured.ink, turns), np.rot90(labels, turns), np.rot90(left, turns), size)
+        contrast, held = np.rot90(measured.ink, turns), np.rot90(labels, turns)
+        sheet = _Sheet(contrast, held, np.rot90(left, turns), np.rot90(ink, turns), size, turns)
         pieces = [piece._replace(box=_turned(piece.box, turns, ink.shape)) for piece in whole]
         text = []
         for row in _rows(pieces, size):
@@ -122,14 +142,13 @@ def trace_text(
             units = sheet.cut(unsigned.pieces)
             spans = []
             for start, stop, box, prior in find_candidates(units, size):
-                spans.append(Span(start, stop, len(tiles), prior))
+                spans.append(Span(start, stop, len(candidates), prior))
                 boxes.append(_turned(box, -turns % 4, sheet.labels.shape))
-                tiles.append(sheet.tile(units[start:stop], box, settings))
+                candidates.append(_Candidate(sheet, tuple(units[start:stop]), box))
             stains = find_stains(units, size, unsigned.slashes)
             text.append(TextLine(len(units), tuple(spans), tuple(stains)))
         if text:
             arrangements.append(Arrangement(turns, tuple(text)))
-    stacked = np.stack(tiles) if tiles else np.zeros((0, TILE, TILE), np.float32)
     notes = ("too_many_marks",) * (len(found) > _MOST_PARTS) + ("cut_off",) * any(any(p.edges) for p in writing)
     return TextSteps(
         work,
@@ -139,8 +158,8 @@ def trace_text(
         marks,
         lines,
         ink,
+        tuple(candidates),
         tuple(boxes),
-        stacked,
         tuple(arrangements),
         notes,
     )
@@ -225,7 +244,9 @@ class _Sheet:
     contrast: NDArray[np.float32]
     labels: NDArray[np.int32]
     marks: NDArray[np.uint8]
+    ink: NDArray[np.uint8]
     size: float  # of a digit
+    turns: int  # counter-clockwise, by quarters
 
     def cut(self, pieces: Sequence[Piece]) -> list[Piece]:
         """Cut pieces where two digits may touch; return all of them from left to right."""
@@ -236,17 +257,36 @@ class _Sheet:
             units += [Piece(mark, label, Box(x, box.top, end, box.bottom)) for x, end in pairwise(ends)]
         return sorted(units, key=lambda unit: unit.box.left + unit.box.right)
 
-    def tile(self, units: Sequence[Piece], box: Box, settings: ImagingSettings) -> NDArray[np.float32]:
-        """Make the tile of some pieces, whose box is given."""
-        around = window_around(box)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    """Neighbouring pieces that may be one digit."""
+
+    sheet: _Sheet
+    units: tuple[Piece, ...]
+    box: Box  # around them, on the sheet
+
+    def tile(self, settings: ImagingSettings) -> NDArray[np.float32]:
+        """Make its tile."""
+        around, sheet = window_around(self.box), self.sheet
         top, left = around[0].start, around[1].start
-        labels = self.labels[around]
+        # a sheet on its side is a view that OpenCV would copy at every step
+        contrast, labels = np.ascontiguousarray(sheet.contrast[around]), np.ascontiguousarray(sheet.labels[around])
+        marks, ink = np.ascontiguousarray(sheet.marks[around]), np.ascontiguousarray(sheet.ink[around])
         mask = np.zeros(labels.shape, np.uint8)
-        for _, label, own in units:
+        for _, label, own in self.units:
             inside = np.s_[own.top - top : own.bottom - top, own.left - left : own.right - left]
             mask[inside][labels[inside] == label] = 255
-        ink = (labels > 0) * np.uint8(255)
-        return make_tile(cut_out(self.contrast[around], self.marks[around], ink, mask), settings)
+        return make_tile(cut_out(contrast, marks, ink, mask), settings)
+
+    def this_way_up(self) -> _Key:
+        """Return what tells its ink, and how it is held, from others."""
+        return self.sheet.turns, frozenset((label, box) for _, label, box in self.units)
+
+    def other_way_up(self) -> _Key:
+        """Return the same of this ink held upside down."""
+        shape = self.sheet.labels.shape
+        return (self.sheet.turns + 2) % 4, frozenset((label, _turned(box, 2, shape)) for _, label, box in self.units)
 
 
 def _rows(pieces: Sequence[Piece], size: float) -> list[list[Piece]]:
