@@ -43,9 +43,12 @@ class Look(NamedTuple, Generic[S]):
 
 def first_size(settings: ImagingSettings, layout: Layout) -> int:
     """Return the long side that a page keeps at least for the first look, where its file can be decoded smaller."""
-    if layout is Layout.DIGIT:
-        return settings.decode_size
-    return settings.work_size * FINER * 3 // 2
+    return settings.decode_size if layout is Layout.DIGIT else _ample_size(FINER, settings)
+
+
+def _ample_size(finer: int, settings: ImagingSettings) -> int:
+    """Return the long side from which a page comes down to a working size without losing anything."""
+    return 3 * finer * settings.work_size // 2
 
 
 def look(
@@ -78,7 +81,7 @@ def look_for_digit(page: Page, settings: ImagingSettings, reread: Reread | None 
     """Find the one digit of a page: `look` for one layout."""
     first = _look_at_digit(page, settings)
     if page.scale != (1.0, 1.0) and max(page.pixels.shape) < settings.work_size and _is_doubtful(first):
-        page = _read_again(page, 3 * settings.work_size // 2, reread)
+        page = _read_again(page, _ample_size(1, settings), reread)
         first = _look_at_digit(page, settings)
     best, steps = first, first.steps
     if not steps.groups:

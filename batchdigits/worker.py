@@ -106,11 +106,8 @@ def read_part(part: Part, reading: Reading) -> Read:
             count = min(part.count, pages - part.first + 1)
             for number in range(part.first, part.first + count):
                 items += _read_one(document, PageId(source.name, number), reading)
-    except PageError as error:
-        items += _fail_everywhere(PageId(source.name, part.first), error, reading.regions)
     except Exception as error:  # whatever it is, a person learns of it from the row and the exit code
-        failure = PageError("unreadable", f"The file cannot be read: {type(error).__name__}: {error}")
-        items += _fail_everywhere(PageId(source.name, part.first), failure, reading.regions)
+        items += _fail_everywhere(PageId(source.name, part.first), _told(error, "file"), reading.regions)
     passing = any(isinstance(item, Failure) and item.error.reason in PASSING for item in items)
     comparable = bool(digest) or part.first > 1
     kept = stamp if comparable and stamp == stamp_of(source.place) and not passing else None
@@ -190,6 +187,13 @@ def give_up(part: Part, why: str, reading: Reading) -> Read:
     return Read(items, 1, part.pages or part.first)
 
 
+def _told(error: Exception, what: str) -> PageError:
+    """Return what to say of something that cannot be read."""
+    if isinstance(error, PageError):
+        return error
+    return PageError("unreadable", f"The {what} cannot be read: {type(error).__name__}: {error}")
+
+
 def _fail_everywhere(page: PageId, error: PageError, regions: Sequence[Region]) -> Iterator[Failure]:
     """Give each region of an unreadable page its row."""
     for name in [region.name for region in regions] or [""]:
@@ -202,12 +206,8 @@ def _read_one(document: Document, id: PageId, reading: Reading) -> Iterator[Tile
     reduce_to = None if reading.regions else first_size(reading.imaging, reading.layout)
     try:
         page = document.read(id, reduce_to)
-    except PageError as error:
-        yield from _fail_everywhere(id, error, reading.regions)
-        return
     except Exception as error:  # it must not cost the other pages theirs
-        failure = PageError("unreadable", f"The page cannot be read: {type(error).__name__}: {error}")
-        yield from _fail_everywhere(id, failure, reading.regions)
+        yield from _fail_everywhere(id, _told(error, "page"), reading.regions)
         return
     if not reading.regions:
         yield image_page(page, reading.imaging, reading.layout, partial(document.read, id))

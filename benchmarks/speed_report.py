@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import batchdigits
+from batchdigits.cli.common import available_cores
 from batchdigits.versions import installed_versions
 
 LIBRARIES = (
@@ -98,13 +99,12 @@ def table_of_bars(bars: Sequence[Bar]) -> str:
 
 def machine() -> list[tuple[str, str]]:
     """Return what all figures depend on."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = installed_versions(LIBRARIES)
     found = [
         ("date", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
         ("batchdigits", f"{batchdigits.__version__}{commit()}"),
         ("processor", processor()),
-        ("cores", f"{available}"),
+        ("cores", f"{available_cores()}"),
         ("memory", f"{memory():.0f} GB" if hasattr(os, "sysconf") else "unknown"),
         ("system", f"{platform.system()} {platform.release()} {platform.machine()}"),
         ("Python", platform.python_version()),

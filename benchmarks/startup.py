@@ -5,38 +5,30 @@ python benchmarks/startup.py
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
+
+from speed_timing import best_of, seconds_of
 
 SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "images" / "scans" / "page-001.png"
 REPEATS = 7
-
-
-def best(*command: str) -> float:
-    """Return the shortest of several runs in seconds: the least disturbed one."""
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, *command], check=True, capture_output=True)
-        times.append(time.perf_counter() - started)
-    return min(times)
+TYPER = 'python -c "import typer"'
 
 
 def main() -> None:
     """Print seconds and ratios."""
-    typer = best("-c", "import typer")
     with tempfile.TemporaryDirectory() as folder:
         commands = {
-            'python -c "import typer"': ["-c", "import typer"],
+            TYPER: ["-c", "import typer"],
             "batchdigits --help": ["-m", "batchdigits", "--help"],
             "batchdigits classify ONE": ["-m", "batchdigits", "classify", str(SAMPLE), "-o", f"{folder}/rows.csv"],
         }
-        for name, command in commands.items():
-            seconds = best(*command)
-            print(f"{name:28} {seconds:.3f} s   {seconds / typer:.2f} x")
+        ways = {name: partial(seconds_of, [sys.executable, *command]) for name, command in commands.items()}
+        found = best_of(ways, REPEATS)
+    for name, seconds in found.items():
+        print(f"{name:28} {seconds:.3f} s   {seconds / found[TYPER]:.2f} x")
 
 
 if __name__ == "__main__":

@@ -19,11 +19,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
-from test_bad_input import CALIBRATION, IMAGING, graph, make_model
-from typer.testing import CliRunner
+from test_bad_input import CALIBRATION, IMAGING, graph, make_model, run
 
 from batchdigits.classifiers.card import read_card
-from batchdigits.cli import app
 from batchdigits.writers import guard, read_csv
 
 ROOT = Path(__file__).parents[1]
@@ -50,13 +48,6 @@ def photos(tmp_path):
     folder.mkdir()
     shutil.copy(GOOD, folder / "good.png")
     return folder
-
-
-def run(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise AssertionError(f"it crashed: {result.exception!r}\n{result.output}") from result.exception
-    return result
 
 
 def command(*arguments):

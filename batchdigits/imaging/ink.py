@@ -177,8 +177,7 @@ def ink_contrast(pixels: Image, background: Image) -> Map:
     share = cv2.multiply(darkness, cv2.LUT(background, _SHARES), dtype=cv2.CV_32F)
     if share.ndim == 2:
         return np.asarray(share, dtype=np.float32)
-    cv2.multiply(share, share, dst=share)
-    mean = cv2.transform(share, _THIRDS)
+    mean = _mean_of_channels(np.asarray(cv2.multiply(share, share, dst=share), dtype=np.float32))
     return np.asarray(cv2.sqrt(mean, dst=mean), dtype=np.float32)
 
 
