@@ -17,9 +17,11 @@ from pdfs import Pdf
 from PIL import Image, ImageFile, features
 
 from batchdigits.errors import PageError
-from batchdigits.sources.documents import open_document, read_page, read_pages
+from batchdigits.sources import documents
+from batchdigits.sources.documents import OpenFile, open_document, read_page, read_pages
 from batchdigits.sources.limits import Limits
 from batchdigits.sources.pixels import to_bgr
+from batchdigits.sources.stamps import digest_of
 from batchdigits.types import Page, PageId
 
 
@@ -353,3 +355,29 @@ def test_an_error_of_the_caller_stays_as_it_is(tmp_path):
     Image.new("L", (8, 8)).save(path)
     with pytest.raises(ZeroDivisionError), open_document(path):
         1 / 0  # noqa: B018
+
+
+@pytest.mark.parametrize("most", [1 << 25, 100_000], ids=["read whole", "too large for that"])
+def test_a_jpeg_is_digested_and_decoded_alike_however_it_is_read(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(documents, "_WHOLE", most)
+    path = tmp_path / "noise.jpg"
+    pixels = noise(400, 500)
+    Image.fromarray(pixels).save(path, quality=95)
+    assert path.stat().st_size > 150_000
+    with OpenFile(path) as opened:
+        assert opened.digest() == digest_of(path)
+        page = opened.document().read(PageId("noise.jpg"))
+        again = opened.document().read(PageId("noise.jpg"), 100)
+        assert opened.digest() == digest_of(path)
+    with Image.open(path) as image:
+        assert (page.pixels[..., ::-1] == np.asarray(image.convert("RGB"))).all()
+    assert again.pixels.shape[:2] == (100, 125)
+
+
+def test_a_jpeg_is_read_once(tmp_path, monkeypatch):
+    path = tmp_path / "noise.jpg"
+    Image.fromarray(noise(400, 500)).save(path, quality=95)
+    with OpenFile(path) as opened:
+        path.write_bytes(b"")  # whoever reads again finds nothing
+        assert opened.document().read(PageId("noise.jpg")).pixels.shape == (400, 500, 3)
+        assert opened.digest() != digest_of(path)

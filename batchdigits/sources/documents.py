@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from batchdigits.types import Page, PageId
 
 HEAD = 1024  # bytes: so far into a file its PDF header may begin
 _START = 1 << 16  # bytes read at once: all that most pictures of single digits have
+_JPEG = b"\xff\xd8\xff"
+_WHOLE = 1 << 25  # bytes: a JPEG that has no more is read once, for its digest and for its decoder
 
 
 class Document(Protocol):
@@ -63,6 +66,11 @@ class OpenFile:
         try:
             self._file = self._open.enter_context(open(path, "rb"))  # noqa: PTH123, SIM115
             self._start = self._file.read(_START)
+            is_whole = len(self._start) < _START
+            if self._start.startswith(_JPEG) and os.fstat(self._file.fileno()).st_size <= _WHOLE:
+                self._start += self._file.read(_WHOLE)
+                is_whole = len(self._start) <= _WHOLE  # it may grow meanwhile
+            self._is_whole = is_whole
         except Exception as error:
             self._open.close()
             raise _told(error) from error
@@ -75,17 +83,13 @@ class OpenFile:
         """Close the file, and its document."""
         self._open.close()
 
-    @property
-    def _is_small(self) -> bool:
-        return len(self._start) < _START
-
     def stamp(self) -> Stamp:
         """Return the stamp of the very file that is read, whatever its name leads to by now."""
         return stamp_from(os.fstat(self._file.fileno()))
 
     def digest(self) -> bytes:
         """Return 12 bytes that stand for the content; empty if it cannot be read."""
-        return digest_of_bytes(self._start) if self._is_small else digest_of_file(self._file)
+        return digest_of_bytes(self._start) if self._is_whole else digest_of_file(self._file)
 
     def document(self, limits: Limits = USUAL) -> Document:
         """Find the pages of the file without decoding any; they can be read while it is open.
@@ -103,15 +107,14 @@ class OpenFile:
     def _document(self, limits: Limits) -> Document:
         if not self._start:
             raise PageError("empty_file", "The file is empty (0 bytes).")
-        plain = open_plain_png(self._start, limits) if self._is_small else None
+        plain = open_plain_png(self._start, limits) if len(self._start) < _START else None
         if plain:
             return plain
         head = self._start[:HEAD]
         if is_pdf(head):
             return self._open.enter_context(open_pdf(Path(self._path), limits))
-        if is_heif(head):
-            return open_heif(self._file, limits)
-        return open_image(self._file, limits)
+        file = io.BytesIO(self._start) if self._is_whole else self._file
+        return open_heif(file, limits) if is_heif(head) else open_image(file, limits)
 
 
 def _told(error: Exception) -> PageError:
