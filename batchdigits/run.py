@@ -167,12 +167,14 @@ def _record(state: RunState, done: list[Done], counts: Counts) -> list[Done]:
     state.record(done)
     for part, read, rows in count_files(done, counts):
         for row in rows:
-            log.log(
-                logging.WARNING if row.detail else logging.INFO,
-                row.detail or row.reason or row.status.value,
-                extra={"file": part.source.name, "page": row.page.number, "stage": "read"}
-                | {"milliseconds": round(read.milliseconds / len(rows), 1)},
-            )
+            level = logging.WARNING if row.detail else logging.INFO
+            if log.isEnabledFor(level):
+                log.log(
+                    level,
+                    row.detail or row.reason or row.status.value,
+                    extra={"file": part.source.name, "page": row.page.number, "stage": "read"}
+                    | {"milliseconds": round(read.milliseconds / len(rows), 1)},
+                )
     return done
 
 

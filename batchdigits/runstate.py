@@ -179,21 +179,17 @@ class RunState:
         with self._told():
             self._base.execute("BEGIN IMMEDIATE")
             try:
-                for part, read, rows in done:
-                    self._keep(part, read, rows)
+                self._keep(list(done))
             except BaseException:
                 self._base.execute("ROLLBACK")
                 raise
             self._base.execute("COMMIT")
 
-    def _keep(self, part: Part, read: Read, rows: Sequence[Row]) -> None:
-        key = part.source.name, part.nth
-        if part.first == 1:
-            self._base.execute("DELETE FROM parts WHERE name = ? AND nth = ?", key)
-        stamp = read.stamp or Stamp(0, 0, 0)
-        digest = None if read.stamp is None else read.digest
-        values = (*key, part.first, read.count, read.pages, *stamp, digest, _pack(rows))
-        self._base.execute(f"INSERT OR REPLACE INTO parts VALUES ({', '.join('?' * len(values))})", values)
+    def _keep(self, done: Sequence[tuple[Part, Read, Sequence[Row]]]) -> None:
+        begun = ((part.source.name, part.nth) for part, _, _ in done if part.first == 1)
+        self._base.executemany("DELETE FROM parts WHERE name = ? AND nth = ?", begun)
+        values = (_values(part, read, rows) for part, read, rows in done)
+        self._base.executemany(f"INSERT OR REPLACE INTO parts VALUES ({', '.join('?' * 10)})", values)
 
     def restamp(self, key: Key, stamp: Stamp) -> None:
         """Note that a file has another time, but the same content."""
@@ -235,6 +231,13 @@ class RunState:
         with self._told():
             for name, packed in self._base.execute("SELECT name, rows FROM parts ORDER BY name, nth, first"):
                 yield from _unpack(packed, name, model)
+
+
+def _values(part: Part, read: Read, rows: Sequence[Row]) -> tuple[Any, ...]:
+    """Return the values of a part, by column."""
+    stamp = read.stamp or Stamp(0, 0, 0)
+    digest = None if read.stamp is None else read.digest
+    return part.source.name, part.nth, part.first, read.count, read.pages, *stamp, digest, _pack(rows)
 
 
 def state_path(output: Path) -> Path:

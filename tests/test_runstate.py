@@ -79,7 +79,7 @@ with open_state({str(tmp_path / "s")!r}.__class__ and __import__("pathlib").Path
     state.begin(SETTINGS, resume=False)
     state.record([done("a.png", row("a.png"))])
     state._base.execute("BEGIN IMMEDIATE")
-    state._keep(*done("b.png", row("b.png")))  # not recorded to the end
+    state._keep([done("b.png", row("b.png"))])  # not recorded to the end
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", program]).returncode == -9
