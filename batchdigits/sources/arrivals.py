@@ -81,8 +81,9 @@ def _changes(folders: Sequence[Path], own: Collection[str], stop: threading.Even
             raise_interrupt=False,
         )
         try:
-            for change in changes:
-                yield bool(change)
+            for number, change in enumerate(changes):
+                # what came since the last look, before the system was asked, it tells nobody of
+                yield bool(change) or number == 0
                 if [identity(str(folder)) for folder in folders] != places:
                     break  # what is watched is no longer what has this name
         except FileNotFoundError:
