@@ -38,6 +38,7 @@ from batchdigits.worker import (
 _FEW = 24  # below that, starting processes takes longer than reading the files
 _MEMORY = 1 << 30  # bytes for a process,
 _PER_PIXEL = 12  # and for each pixel that a page may have: several times what any reader takes
+_FULL = 8 * BATCH  # tiles: the last batch of so many is filled up with few that tell nothing
 _WAIT = 1.0  # seconds that a result may wait for others to fill a batch
 
 
@@ -65,7 +66,8 @@ def classify_parts(
     parts : iterable of Part
         What to read, in the order of the rows; taken as they are needed.
     classifier : Classifier
-        The model; it stays in this process.
+        The model. It stays in this process, but for the layout ``page``: which way up one lies must be known before all
+        its tiles are made.
     reading : Reading
         How files are read.
     jobs : int
@@ -75,7 +77,10 @@ def classify_parts(
     guarded : bool
         Read in other processes however few the files are: one of them may kill what reads it.
     """
-    work, give_up_on = partial(read_part, reading=reading), partial(give_up, reading=reading)
+    # other layouts are held as they lie: what only makes tiles needs no model in its memory
+    classify = classifier if reading.layout is Layout.PAGE else None
+    work = partial(read_part, reading=reading, classify=classify)
+    give_up_on = partial(give_up, reading=reading)
     memory = _MEMORY + _PER_PIXEL * reading.limits.max_pixels
     task = Task(work, rest_of, smaller_parts, give_up_on, _few, memory)
     left = iter(parts)
@@ -104,7 +109,7 @@ def classify_sources(
     sources : sequence of Source
         What to read, in the order of the rows.
     classifier : Classifier
-        The model; it stays in this process.
+        The model.
     regions, layout
         See `Reading`.
     jobs : int
@@ -188,12 +193,12 @@ def classify_array(
     """
     classifier = model if isinstance(model, Classifier) else load_model(model)
     page = Page(PageId(name), picture_from_array(pixels))
-    (rows,) = rows_of([[image_page(page, classifier.card.imaging, Layout(layout))]], classifier)
+    (rows,) = rows_of([[image_page(page, classifier.card.imaging, Layout(layout), classify=classifier)]], classifier)
     return rows[0]
 
 
 def _classify(reads: Iterable[tuple[Part, Read] | None], classifier: Classifier) -> Iterator[Done]:
-    """Collect results until their tiles fill a batch, or until the first has waited for long; turn them into rows."""
+    """Collect results until their tiles fill batches, or until the first has waited for long; turn them into rows."""
     waiting: list[tuple[Part, Read]] = []
     count, since = 0, 0.0
     for found in reads:
@@ -201,7 +206,7 @@ def _classify(reads: Iterable[tuple[Part, Read] | None], classifier: Classifier)
         if found is not None:
             waiting.append(found)
             count += sum(len(item.boxes) for item in found[1].items if isinstance(item, Tiles))
-        if count >= BATCH or len(waiting) >= BATCH or time.monotonic() - since > _WAIT:
+        if count >= _FULL or len(waiting) >= BATCH or time.monotonic() - since > _WAIT:
             yield from _finish(waiting, classifier)
             waiting, count = [], 0
     if waiting:

@@ -7,18 +7,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic, NamedTuple, TypeVar
 
+import cv2
 import numpy as np
 
 from batchdigits.errors import PageError
-from batchdigits.imaging.normalise import stroke_width
+from batchdigits.imaging.lone import find_lone_digit
+from batchdigits.imaging.normalise import RIM, stroke_width
 from batchdigits.imaging.pipeline import Steps, tiles_of, trace, window_around
 from batchdigits.imaging.segment import is_tiny
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.imaging.text import FINER, TextSteps, text_tiles_of, trace_text
+from batchdigits.imaging.text import TextSteps, TileMaker, arrange, text_tiles_of, ways_up
+from batchdigits.imaging.writing import FINER, find_writing
+from batchdigits.orientation import Classify, likely_ways_up
 from batchdigits.sources.images import crop_page
-from batchdigits.types import Box, Layout, Page, Tiles
+from batchdigits.types import Box, Layout, Page, Tiles, Variant
 
+_GLANCE = 256  # pixels: the long side at which a page is looked at first
+_LARGE = 48  # pixels at a glance: a smaller digit is looked at again,
+_BOLD = 2.4  # and so is one of thinner strokes: below some two pixels all seem to be of two
 _SMALL = 32  # pixels at working size: a smaller digit loses strokes there
+_SMALL_ON_PAGE = 40  # likewise, among others: pages are written with thinner pens, and faint ones break sooner
 _THIN = 3.0  # pixels at working size: a stroke that is thinner may be better seen in more of them
 _PART = 4  # of the digit's size: the part of the page that a closer look takes
 _WORTHWHILE = 1.5  # how much larger it must show the digit
@@ -52,7 +60,11 @@ def _ample_size(finer: int, settings: ImagingSettings) -> int:
 
 
 def look(
-    page: Page, settings: ImagingSettings, layout: Layout, reread: Reread | None = None
+    page: Page,
+    settings: ImagingSettings,
+    layout: Layout,
+    reread: Reread | None = None,
+    classify: Classify | None = None,
 ) -> Look[Steps] | Look[TextSteps]:
     """Find the digits of a page.
 
@@ -66,6 +78,8 @@ def look(
         What to look for.
     reread : callable, optional
         How to decode the page again, if it was decoded at reduced size.
+    classify : callable, optional
+        The model, to tell by some of its digits which way up a long page lies; without it, all four ways are offered.
 
     Returns
     -------
@@ -74,11 +88,28 @@ def look(
     """
     if layout is Layout.DIGIT:
         return look_for_digit(page, settings, reread)
-    return look_for_text(page, settings, layout, reread)
+    return look_for_text(page, settings, layout, reread, classify)
+
+
+def find_tiles(
+    page: Page,
+    settings: ImagingSettings,
+    layout: Layout,
+    reread: Reread | None = None,
+    classify: Classify | None = None,
+) -> Tiles:
+    """Find the digits of a page: the tiles of `look`, sooner where nobody asks how they were found."""
+    whole = layout is Layout.DIGIT and page.scale == (1.0, 1.0)
+    # of a digit that large, no closer look is worthwhile
+    lone = find_lone_digit(page, settings, smallest=_SMALL + RIM) if whole else None
+    return lone or look(page, settings, layout, reread, classify).tiles
 
 
 def look_for_digit(page: Page, settings: ImagingSettings, reread: Reread | None = None) -> Look[Steps]:
     """Find the one digit of a page: `look` for one layout."""
+    glance = _glance_at_digit(page, settings)
+    if glance and _is_plain(glance):
+        return glance
     first = _look_at_digit(page, settings)
     if page.scale != (1.0, 1.0) and max(page.pixels.shape) < settings.work_size and _is_doubtful(first):
         page = _read_again(page, _ample_size(1, settings), reread)
@@ -115,6 +146,33 @@ def _look_at_digit(page: Page, settings: ImagingSettings) -> Look[Steps]:
     return Look(tiles_of(steps, page), page, 1, steps)
 
 
+def _glance_at_digit(page: Page, settings: ImagingSettings) -> Look[Steps] | None:
+    """Look at a page at a size that is enough for a large digit; None if it is hardly larger itself.
+
+    Training sees digits of no more pixels.
+    """
+    by = max(1, round(max(page.pixels.shape[:2]) / _GLANCE))
+    width, height = page.pixels.shape[1] // by, page.pixels.shape[0] // by
+    if by < 2 or min(width, height) < _LARGE:
+        return None
+    # a mean of whole squares takes a tenth of the time of any other
+    small = cv2.resize(page.pixels[: height * by, : width * by], (width, height), interpolation=cv2.INTER_AREA)
+    seen = replace(page, pixels=np.asarray(small, dtype=np.uint8), scale=(page.scale[0] * by, page.scale[1] * by))
+    steps = trace(seen.pixels, settings, light_size=_GLANCE // 2)
+    return Look(tiles_of(steps, seen), seen, 1, steps)
+
+
+def _is_plain(seen: Look[Steps]) -> bool:
+    """Tell whether a glance has shown one large bold digit and nothing to doubt."""
+    tiles, steps = seen.tiles, seen.steps
+    notes = zip(tiles.variants, (tiles.notes, *tiles.other_notes), strict=True)
+    # that of the lines is always in doubt, and no less so in a closer look
+    if tiles.faults or not steps.groups or any(own for variant, own in notes if variant is not Variant.WITH_LINES):
+        return False
+    box = steps.groups[0].box
+    return box.longer >= _LARGE and stroke_width(steps.digit[window_around(box)]) >= _BOLD
+
+
 def _is_doubtful(seen: Look[Steps]) -> bool:
     """Tell whether what was seen of a page that has less than the working size may look otherwise at that size.
 
@@ -126,22 +184,30 @@ def _is_doubtful(seen: Look[Steps]) -> bool:
 
 
 def look_for_text(
-    page: Page, settings: ImagingSettings, layout: Layout, reread: Reread | None = None
+    page: Page,
+    settings: ImagingSettings,
+    layout: Layout,
+    reread: Reread | None = None,
+    classify: Classify | None = None,
 ) -> Look[TextSteps]:
     """Find the digits of one line or of a whole page: `look` for the other layouts."""
-    first = trace_text(page.pixels, settings, layout)
+    writing = find_writing(page.pixels, settings)
     seen = min(_original_size(page), FINER * settings.work_size)
-    finer = FINER
-    if first.boxes:
-        size = float(np.median([box.longer for box in first.boxes]))
-        finer = min(_FINEST, math.ceil(FINER * _SMALL / size))
-    if min(_original_size(page), finer * settings.work_size) >= _WORTHWHILE * seen:
-        whole = _read_again(page, finer * settings.work_size, reread)
-        closer = trace_text(whole.pixels, settings, layout, finer=finer)
+    finer = wanted = FINER
+    if writing.pieces:
+        size = float(np.median([piece.box.longer for piece in writing.pieces]))
+        wanted = min(_FINEST, math.ceil(FINER * _SMALL_ON_PAGE / size))
+    if min(_original_size(page), wanted * settings.work_size) >= _WORTHWHILE * seen:
+        whole = _read_again(page, wanted * settings.work_size, reread)
+        closer = find_writing(whole.pixels, settings, finer=wanted)
         # noise that a coarser look had averaged away may take digits apart
-        if 0 < closer.pieces <= 2 * first.pieces:
-            return Look(text_tiles_of(closer, whole, settings, layout), whole, finer, closer)
-    return Look(text_tiles_of(first, page, settings, layout), page, FINER, first)
+        if 0 < len(closer.pieces) <= 2 * len(writing.pieces):
+            page, finer, writing = whole, wanted, closer
+    held, make_tiles = ways_up(layout), TileMaker(settings)
+    if classify and len(held) > 1:
+        held = likely_ways_up(writing, make_tiles, classify)
+    steps = arrange(writing, held)
+    return Look(text_tiles_of(steps, page, make_tiles, layout), page, finer, steps)
 
 
 def _read_again(page: Page, size: int | None, reread: Reread | None) -> Page:

@@ -9,9 +9,10 @@ from functools import partial
 
 import cv2
 
-from batchdigits.errors import PageError
+from batchdigits.errors import ModelError, PageError
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.looking import Reread, first_size, look
+from batchdigits.looking import Reread, find_tiles, first_size
+from batchdigits.orientation import Classify
 from batchdigits.pickling import by_fields
 from batchdigits.sources.documents import HEAD, Document, OpenFile
 from batchdigits.sources.images import cut_region
@@ -86,8 +87,8 @@ class Read:
     milliseconds: float = 0.0
 
 
-def read_part(part: Part, reading: Reading) -> Read:
-    """Read some pages of a file down to their tiles."""
+def read_part(part: Part, reading: Reading, classify: Classify | None = None) -> Read:
+    """Read some pages of a file down to their tiles; a model tells which way up they lie: see `look`."""
     cv2.setNumThreads(1)  # the processes share the cores already
     start = time.perf_counter()
     source = part.source
@@ -105,7 +106,9 @@ def read_part(part: Part, reading: Reading) -> Read:
             pages = part.pages or document.pages
             count = min(part.count, pages - part.first + 1)
             for number in range(part.first, part.first + count):
-                items += _read_one(document, PageId(source.name, number), reading)
+                items += _read_one(document, PageId(source.name, number), reading, classify)
+    except ModelError:  # costs the run, not a file
+        raise
     except Exception as error:  # whatever it is, a person learns of it from the row and the exit code
         items += _fail_everywhere(PageId(source.name, part.first), _told(error, "file"), reading.regions)
     passing = any(isinstance(item, Failure) and item.error.reason in PASSING for item in items)
@@ -200,7 +203,7 @@ def _fail_everywhere(page: PageId, error: PageError, regions: Sequence[Region]) 
         yield Failure(page._replace(region=name), error)
 
 
-def _read_one(document: Document, id: PageId, reading: Reading) -> Iterator[Tiles | Failure]:
+def _read_one(document: Document, id: PageId, reading: Reading, classify: Classify | None) -> Iterator[Tiles | Failure]:
     """Read one page; what defeats reading or imaging costs its own rows, never the run."""
     # a region may be a small part of its page: only the whole page may be decoded at reduced size
     reduce_to = None if reading.regions else first_size(reading.imaging, reading.layout)
@@ -210,17 +213,25 @@ def _read_one(document: Document, id: PageId, reading: Reading) -> Iterator[Tile
         yield from _fail_everywhere(id, _told(error, "page"), reading.regions)
         return
     if not reading.regions:
-        yield image_page(page, reading.imaging, reading.layout, partial(document.read, id))
+        yield image_page(page, reading.imaging, reading.layout, partial(document.read, id), classify)
     for region in reading.regions:
         try:
-            yield image_page(cut_region(page, region), reading.imaging, reading.layout)
+            yield image_page(cut_region(page, region), reading.imaging, reading.layout, classify=classify)
         except PageError as error:
             yield Failure(id._replace(region=region.name), error)
 
 
-def image_page(page: Page, settings: ImagingSettings, layout: Layout, reread: Reread | None = None) -> Tiles | Failure:
+def image_page(
+    page: Page,
+    settings: ImagingSettings,
+    layout: Layout,
+    reread: Reread | None = None,
+    classify: Classify | None = None,
+) -> Tiles | Failure:
     """Find the digits; a page that defeats imaging costs its own row, never the run."""
     try:
-        return look(page, settings, layout, reread).tiles
+        return find_tiles(page, settings, layout, reread, classify)
+    except ModelError:
+        raise
     except Exception as error:  # whatever it is, a person learns of it from the row and the exit code
         return Failure(page.id, PageError("imaging_failed", f"Imaging failed: {type(error).__name__}: {error}"))

@@ -6,15 +6,15 @@ import pytest
 
 from batchdigits.imaging.ink import (
     binarise,
-    estimate_background,
     ink_contrast,
-    is_light_on_dark,
     least_contrast,
     measure_contrast,
     noise_level,
     resize_to_work,
     sharpen_marks,
 )
+from batchdigits.imaging.light import estimate_background
+from batchdigits.imaging.polarity import is_light_on_dark
 from batchdigits.imaging.settings import ImagingSettings
 
 SETTINGS = ImagingSettings()

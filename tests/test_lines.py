@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from batchdigits.imaging.lines import find_lines, mend_strokes, remove_lines
+from batchdigits.imaging.erase import mend_strokes, remove_lines
+from batchdigits.imaging.lines import find_lines
 
 SIZE = 200
 

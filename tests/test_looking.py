@@ -12,7 +12,8 @@ from batchdigits.batch import rows_of
 from batchdigits.errors import PageError
 from batchdigits.imaging.pipeline import find_digit, trace
 from batchdigits.imaging.settings import ImagingSettings
-from batchdigits.imaging.text import FINER, find_text
+from batchdigits.imaging.text import find_text
+from batchdigits.imaging.writing import FINER
 from batchdigits.looking import look
 from batchdigits.sources.walk import find_sources
 from batchdigits.training.scenes import PrintedBox, Ruling, random_scene
@@ -279,3 +280,54 @@ def test_thin_strokes_of_a_large_photo_are_looked_at_again(width, sizes):
     tiles = look(decode(480), SETTINGS, Layout.DIGIT, reread).tiles
     assert asked == sizes
     assert cosine(tiles.pixels[0], trace(sheet, SETTINGS).tile) > 0.97
+
+
+def photo_of(*digits, pen=PEN, size=(375, 500), height=200):
+    """Digits on a sheet, as a JPEG of eight times that size is decoded at first, and how to decode it again."""
+    sheet = np.full((2 * size[0], 2 * size[1], 3), 245, np.uint8)
+    for number, digit in enumerate(digits):
+        write(sheet, digit, 350 - 300 * number, 200, 2 * height, pen)
+    asked = []
+
+    def reread(wanted):
+        asked.append(wanted)
+        return Page(PageId("x"), sheet, scale=(4.0, 4.0))
+
+    small = cv2.resize(sheet, size[::-1], interpolation=cv2.INTER_AREA)
+    return Page(PageId("x"), small, scale=(8.0, 8.0)), reread, asked
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_a_large_bold_digit_is_told_at_a_glance(digit):
+    page, reread, asked = photo_of(digit)
+    seen = look(page, SETTINGS, Layout.DIGIT, reread)
+    assert max(seen.page.pixels.shape) <= 256
+    assert not asked
+    in_full = trace(page.pixels, SETTINGS)
+    assert cosine(seen.tiles.pixels[0], in_full.tile) > 0.97
+    assert seen.tiles.notes == ()
+    left, top, right, bottom = seen.tiles.boxes[0]
+    wanted = np.multiply(in_full.groups[0].box, 8)
+    assert np.abs(np.subtract((left, top, right, bottom), wanted)).max() <= 3 * 16  # pixels of the glance are 16 here
+
+
+def test_a_glance_is_not_enough_for_thin_strokes_small_digits_and_doubts():
+    for page, reread, _ in (photo_of(3, pen=replace(PEN, width=0.012)), photo_of(3, height=60)):
+        assert max(look(page, SETTINGS, Layout.DIGIT, reread).page.pixels.shape) > 256
+    page, reread, _ = photo_of(3, 5, height=150)
+    seen = look(page, SETTINGS, Layout.DIGIT, reread)
+    assert max(seen.page.pixels.shape) > 256
+    assert seen.tiles.notes == ("several_digits",)
+
+
+def test_a_blank_photo_is_looked_at_in_full():
+    page = Page(PageId("x"), np.full((375, 500, 3), 240, np.uint8), scale=(8.0, 8.0))
+    seen = look(page, SETTINGS, Layout.DIGIT)
+    assert max(seen.page.pixels.shape) == 500
+    assert not seen.tiles.boxes
+
+
+@pytest.mark.parametrize("size", [(1, 600), (600, 1), (20, 1000), (384, 3)])
+def test_a_glance_at_a_strip(size):
+    page = Page(PageId("x"), np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8))
+    assert is_sound(look(page, SETTINGS, Layout.DIGIT).tiles, page.pixels)

@@ -65,6 +65,22 @@ class Session:
         return out
 
 
+class StoredSession(Session):
+    """The graph of a model folder: other processes are told where it lies, and open it themselves."""
+
+    def __init__(self, folder: Path, card: Card) -> None:
+        weights = read_weights(folder, card)
+        try:
+            super().__init__(weights)
+        except Exception as error:  # onnxruntime's errors have no common class
+            raise ModelError(f"{folder} cannot be used: {error}") from error
+        self._place = folder.absolute(), card
+
+    def __reduce__(self) -> tuple[type[StoredSession], tuple[Path, Card]]:
+        """Travel without the weights; the card vouches that the same are found there."""
+        return StoredSession, self._place
+
+
 def softmax(scores: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
     """Return probabilities: each row of exp(scores / temperature), scaled to sum 1."""
     scaled = scores.astype(np.float64) / temperature
@@ -102,7 +118,7 @@ class Scorer(Protocol):
 
 
 class Classifier:
-    """A model, ready to use.
+    """A model, ready to use, here or, sent there, in another process.
 
     Parameters
     ----------
@@ -169,11 +185,7 @@ def load_model(model: str | Path, models_dir: Path | None = None) -> Classifier:
     card = read_card(folder)
     if card.members:
         return Classifier(card, Votes([_load_member(folder, card, member, models_dir) for member in card.members]))
-    weights = read_weights(folder, card)
-    try:
-        return Classifier(card, Session(weights))
-    except Exception as error:  # onnxruntime's errors have no common class
-        raise ModelError(f"{folder} cannot be used: {error}") from error
+    return Classifier(card, StoredSession(folder, card))
 
 
 def _load_member(folder: Path, card: Card, member: Member, models_dir: Path | None) -> tuple[Classifier, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 NARROWEST = 0.75
@@ -50,11 +49,13 @@ def find_cuts(mask: NDArray[np.uint8], size: float) -> list[int]:
 
 def _valleys(profile: NDArray[np.float32], size: float) -> list[int]:
     """Return the lowest places of a profile that have hills on both sides."""
-    smooth = cv2.GaussianBlur(profile[None], (0, 0), max(1.0, size / 30)).ravel()
+    smooth = cv2.GaussianBlur(profile[None], (0, 0), max(1.0, size / 30))
     reach, hills = round(_REACH * size) + 1, round(_HILLS * size) + 1
-    x = np.arange(max(1, round(_EDGE * size)), round(len(smooth) - _EDGE * size))
-    padded = np.pad(smooth, hills, constant_values=-np.inf)
-    highest = sliding_window_view(padded, hills).max(axis=1)  # from x - hills to before x, at x
-    hill = np.minimum(highest[x], highest[x + hills])
-    lowest = sliding_window_view(np.pad(smooth, reach, constant_values=np.inf), 2 * reach + 1).min(axis=1)[x]
-    return [int(place) for place in x[(smooth[x] == lowest) & (smooth[x] < _DEPTH * hill)]]
+    # OpenCV's morphology is the maximum and the minimum of a window; what lies beyond the ends is left out
+    window = np.ones((1, hills), np.uint8)
+    before, after = (cv2.dilate(smooth, window, anchor=anchor).ravel() for anchor in ((hills - 1, 0), (0, 0)))
+    lowest = cv2.erode(smooth, np.ones((1, 2 * reach + 1), np.uint8)).ravel()
+    level = smooth.ravel()
+    x = np.arange(max(1, round(_EDGE * size)), round(len(level) - _EDGE * size))
+    hill = np.minimum(before[x - 1], after[x])
+    return [int(place) for place in x[(level[x] == lowest[x]) & (level[x] < _DEPTH * hill)]]

@@ -24,7 +24,7 @@ _NEAR = np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)
 _BESIDE = np.ones((3, 3), np.uint8)
 
 
-def soft_ink(contrast: Map, mask: NDArray[np.uint8], others: NDArray[np.uint8]) -> Map:
+def soft_ink(contrast: Map, mask: NDArray[np.uint8], others: NDArray[np.uint8] | None = None) -> Map:
     """Return the ink of one digit, its strokes 1 and their rims in between.
 
     Parameters
@@ -33,7 +33,7 @@ def soft_ink(contrast: Map, mask: NDArray[np.uint8], others: NDArray[np.uint8]) 
         Ink contrast around the digit.
     mask : (H, W) ndarray of uint8
         0 paper and other marks, 255 this digit.
-    others : (H, W) ndarray of uint8
+    others : (H, W) ndarray of uint8, optional
         255 what is none of it; its own rim, one pixel wide, is none either.
 
     Returns
@@ -41,18 +41,20 @@ def soft_ink(contrast: Map, mask: NDArray[np.uint8], others: NDArray[np.uint8]) 
     (H, W) ndarray of float32
         0 to 1. All 0 for an empty mask.
     """
-    inside = mask > 0
-    if not inside.any():
+    inside = contrast[mask > 0]
+    if not inside.size:
         return np.zeros(contrast.shape, np.float32)
-    rim = cv2.bitwise_and(cv2.dilate(mask, _NEAR), cv2.bitwise_not(cv2.dilate(others, _BESIDE)))
-    strength = _limit(contrast / np.float32(percentile(contrast[inside], 75)))
-    return np.asarray(cv2.copyTo(strength, cv2.bitwise_or(mask, rim)), dtype=np.float32)
+    own = cv2.dilate(mask, _NEAR)
+    if others is not None:
+        own = cv2.bitwise_or(mask, cv2.bitwise_and(own, cv2.bitwise_not(cv2.dilate(others, _BESIDE))))
+    strength = _limit(contrast / np.float32(percentile(inside, 75)))
+    return np.asarray(cv2.copyTo(strength, own), dtype=np.float32)
 
 
 def _limit(values: Map) -> Map:
     """Bring the values within 0 to 1 in place: np.clip takes several times as long for so few."""
-    np.maximum(values, 0, out=values)
-    np.minimum(values, 1, out=values)
+    cv2.max(values, 0.0, dst=values)  # type: ignore[call-overload]  # a number stands for an array of them
+    cv2.min(values, 1.0, dst=values)  # type: ignore[call-overload]
     return values
 
 
@@ -125,9 +127,9 @@ def deskew(ink: Map, at_most: float) -> Map:
     middle = (height - 1) / 2
     # x_source = x - extra + shear * (y - middle)
     matrix = np.array([[1, shear, -extra - shear * middle], [0, 1, 0]], np.float64)
-    there = ink > 0
-    last = width - there[:, ::-1].argmax(axis=1) - shear * (np.arange(height) - middle)
-    right = extra + int(last[there[:, 0] | there.any(axis=1)].max(initial=0)) + 4
+    ends = ((ink > 0) * np.arange(1, width + 1, dtype=np.int32)).max(axis=1)
+    last = ends - shear * (np.arange(height) - middle)
+    right = extra + int(last[ends > 0].max(initial=0)) + 4
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     sheared = cv2.warpAffine(ink, matrix, (min(right, width + 2 * extra), height), flags=flags)
     return _limit(np.asarray(sheared, dtype=np.float32))

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work, sharpen_marks
-from batchdigits.imaging.lines import Line, drop_remains, find_lines, mend_strokes, remove_lines
+from batchdigits.imaging.erase import drop_remains, mend_strokes, remove_lines
+from batchdigits.imaging.ink import LIGHT_SIZE, binarise, measure_contrast, resize_to_work, sharpen_marks
+from batchdigits.imaging.lines import Line, find_lines
 from batchdigits.imaging.normalise import RIM, TILE, make_tile, soft_ink
 from batchdigits.imaging.quality import find_faults, is_illegible
 from batchdigits.imaging.ranks import percentile
@@ -22,6 +23,8 @@ from batchdigits.types import Box, Page, Tiles, Variant
 
 _MOSTLY_INK = 0.5  # of a stroke's darkness
 _PALE = 0.6  # of the ink's darkness: a darker line would not fall to pieces
+_PEN, _RIMS = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
+_MISSING = 0.03  # of the picture's shorter side: a ruling that is whole but for as little is found in the ink
 _TIGHT = 0.8  # of the picture's sides: a digit that was cut out along its strokes takes as much
 
 
@@ -54,7 +57,7 @@ class Steps:
     others: Mapping[Variant, Found]  #: what else the digit may be
 
 
-def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
+def trace(pixels: NDArray[np.uint8], settings: ImagingSettings, *, light_size: int = LIGHT_SIZE) -> Steps:
     """Run the pipeline over one picture for the one digit in it.
 
     Parameters
@@ -63,6 +66,8 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
         BGR, upright, any size from 1 x 1.
     settings : ImagingSettings
         What the model was trained with.
+    light_size : int
+        See `measure_contrast`.
 
     Returns
     -------
@@ -70,7 +75,7 @@ def trace(pixels: NDArray[np.uint8], settings: ImagingSettings) -> Steps:
         With no groups, and an empty tile, for a picture without ink.
     """
     work = resize_to_work(pixels, settings)
-    measured = measure_contrast(work, settings)
+    measured = measure_contrast(work, settings, light_size=light_size)
     contrast = measured.ink
     marks = binarise(measured)
     lines, left, ink, uncleared = clear_lines(contrast, marks, settings)
@@ -173,6 +178,11 @@ def cut_out(
     return soft_ink(kept, mask, np.asarray(cv2.bitwise_and(ink, cv2.bitwise_not(mask)), dtype=np.uint8))
 
 
+def mostly_ink(digit: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return where some soft ink is rather ink than paper: 1, else 0."""
+    return (digit > _MOSTLY_INK).astype(np.uint8)
+
+
 class Cleared(NamedTuple):
     """What `clear_lines` finds."""
 
@@ -199,7 +209,7 @@ def clear_lines(contrast: NDArray[np.float32], marks: NDArray[np.uint8], setting
     return Cleared(lines, marks, drop_remains(mend_strokes(ink, uncleared, lines), lines), uncleared)
 
 
-def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
+def touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
     """Tell whether ink runs to the picture's edge: some of it may lie outside."""
     return box.left == 0 or box.top == 0 or box.right == shape[1] or box.bottom == shape[0]
 
@@ -225,7 +235,7 @@ def tiles_of(steps: Steps, page: Page) -> Tiles:
     boxes = tuple(to_original(one.groups[0].box, steps.work.shape, page) for one in found.values())
     first = next(iter(found.values()))
     around = window_around(first.groups[0].box)
-    mask = (first.digit[around] > _MOSTLY_INK).astype(np.uint8)
+    mask = mostly_ink(first.digit[around])
     size, scale = first.groups[0].box.longer, original_scale(steps.work.shape, page)
     faults = find_faults(steps.contrast[around], steps.least[around], mask, size, scale)
     small = ("too_small",) * is_illegible(size, scale)
@@ -244,7 +254,7 @@ def tiles_of(steps: Steps, page: Page) -> Tiles:
 
 def _doubts(variant: Variant, found: Steps | Found) -> tuple[str, ...]:
     """Return what is in doubt of a candidate: ``cut_off``, ``several_digits``."""
-    cut_off = variant is Variant.WITH_LINES or _touches_edge(found.groups[0].box, found.ink.shape)
+    cut_off = variant is Variant.WITH_LINES or touches_edge(found.groups[0].box, found.ink.shape)
     return ("cut_off",) * cut_off + ("several_digits",) * has_comparable(found.groups)
 
 
@@ -252,7 +262,9 @@ def _find_pale(
     contrast: NDArray[np.float32], marks: NDArray[np.uint8], ink: NDArray[np.uint8], known: tuple[Line, ...]
 ) -> tuple[Line, ...]:
     """Find rulings that fall to pieces in the ink, where bold digits on them set the threshold."""
-    if not ink.any():
+    strokes = cv2.morphologyEx(ink, cv2.MORPH_OPEN, _PEN)  # what is left of a ruling in the ink is thinner
+    beyond = cv2.subtract(marks, cv2.dilate(strokes, _RIMS))
+    if not ink.any() or cv2.countNonZero(beyond) < _MISSING * min(ink.shape):
         return ()
     lines = find_lines(marks, known, contrast)
     bold = percentile(contrast[ink > 0], 75) if lines else 0.0

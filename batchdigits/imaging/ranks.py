@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,3 +26,18 @@ def percentile(values: NDArray[np.float32], percent: float) -> float:
     low, high = np.partition(values, (below, below + 1))[below : below + 2]
     share, step = place - below, high - low
     return float(high - step * (1 - share) if share >= 0.5 else low + step * share)
+
+
+def median(values: NDArray[Any]) -> float:
+    """Return what `np.median` does, to the last bit.
+
+    Parameters
+    ----------
+    values : ndarray of float32, or of integers
+        In any order, at least one, none of them NaN.
+    """
+    half, odd = divmod(values.size, 2)
+    if odd:
+        return float(np.partition(values, half, axis=None)[half])
+    low, high = np.partition(values, (half - 1, half), axis=None)[half - 1 : half + 1]
+    return float((low + high) / 2)

@@ -74,5 +74,9 @@ def _slope(centres: NDArray[np.float64], size: float) -> float:
 def _overlap(piece: tuple[float, float], others: Sequence[tuple[float, float]]) -> float:
     """Return how much of their heights a piece and others, given by their ends, share on average, 0 to 1."""
     upper, lower = piece
-    shares = ((min(lower, bottom) - max(upper, top)) / min(lower - upper, bottom - top) for top, bottom in others)
-    return sum(min(max(share, 0.0), 1.0) for share in shares) / len(others)
+    total = 0.0
+    for top, bottom in others:
+        shared = min(lower, bottom) - max(upper, top)
+        if shared > 0:  # most lines are far away
+            total += min(shared / min(lower - upper, bottom - top), 1.0)
+    return total / len(others)

@@ -15,6 +15,8 @@ from batchdigits.types import Box
 _FLAT = 0.25  # height of a flat mark, of its width
 _SPECK = 0.03  # of the picture's longer side
 _BREAK = 0.05  # of a digit: as far as a stroke that the pen or the threshold has broken jumps
+_DOT = 4.0  # pixels: anything smaller is no part,
+_PALEST = 0.25  # or anything with less ink than that share of them
 _MAIN = 0.5  # of the ink: with less, a fragment is no digit of its own
 
 
@@ -41,7 +43,9 @@ class Group:
 
     def mask(self, labels: NDArray[np.int32]) -> NDArray[np.uint8]:
         """Return the group alone: (H, W) uint8, 0 paper, 255 ink."""
-        return np.asarray(np.isin(labels, self.labels) * np.uint8(255), dtype=np.uint8)
+        alone = len(self.labels) == 1
+        own = labels == self.labels[0] if alone else np.isin(labels, self.labels)
+        return np.asarray(own * np.uint8(255), dtype=np.uint8)
 
 
 def find_parts(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> tuple[NDArray[np.int32], list[Part]]:
@@ -61,15 +65,18 @@ def find_parts(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> tuple[N
     parts : list of Part
         Heaviest first; specks far smaller than the heaviest are left out. Empty for a blank page.
     """
-    height, width = ink.shape
+    count, labels = cv2.connectedComponents(ink, connectivity=8)
+    if count == 2:  # what all marks are measured by takes several times as long
+        lone = _measure_lone(ink, contrast)
+        return labels.astype(np.int32, copy=False), [lone] if lone else []
     count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    inside = np.flatnonzero(labels > 0)  # paper is most of a page: only the ink is worth a look
+    inside = np.flatnonzero(ink)  # paper is most of a page: only the ink is worth a look
     owner = labels.ravel()[inside]
     area = stats[:, cv2.CC_STAT_AREA]
     mass = np.bincount(owner, weights=contrast.ravel()[inside], minlength=count)
     # a speck cannot be a part of a digit: less ink than a dot of the pen that drew the heaviest mark
-    smallest = max(4.0, 0.004 * float(mass.max()))
-    chosen = 1 + np.flatnonzero((mass[1:] >= smallest * 0.25) & (area[1:] >= smallest))
+    smallest = max(_DOT, 0.004 * float(mass.max()))
+    chosen = 1 + np.flatnonzero((mass[1:] >= smallest * _PALEST) & (area[1:] >= smallest))
     chosen = chosen[np.argsort(-mass[chosen], kind="stable")]
     distance = cv2.distanceTransform(ink, cv2.DIST_L2, 3)
     parts = []
@@ -78,10 +85,28 @@ def find_parts(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> tuple[N
         box = Box(left, top, left + across, top + down)
         around = np.s_[box.top : box.bottom, box.left : box.right]
         thickness = 2 * float(np.max(distance[around], where=labels[around] == label, initial=0))
-        edges = (box.left <= 1, box.top <= 1, box.right >= width - 1, box.bottom >= height - 1)
-        level = float(mass[label]) / int(area[label])
-        parts.append(Part(int(label), box, float(mass[label]), level, thickness, edges))
+        parts.append(_part(int(label), box, float(mass[label]), int(area[label]), thickness, ink.shape))
     return labels.astype(np.int32, copy=False), parts
+
+
+def _measure_lone(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> Part | None:
+    """Measure the only mark of an ink map, as `find_parts` does several; None for a speck."""
+    left, top, across, down = cv2.boundingRect(ink)
+    box = Box(left, top, left + across, top + down)
+    around = np.s_[max(0, top - 1) : box.bottom + 1, max(0, left - 1) : box.right + 1]
+    own = ink[around]
+    area = cv2.countNonZero(own)
+    mass = float(contrast[around].sum(where=own > 0, dtype=np.float64))
+    if area < _DOT or mass < _DOT * _PALEST:
+        return None
+    _, thickest, _, _ = cv2.minMaxLoc(cv2.distanceTransform(own, cv2.DIST_L2, 3))
+    return _part(1, box, mass, area, 2 * thickest, ink.shape)
+
+
+def _part(label: int, box: Box, mass: float, area: int, thickness: float, shape: tuple[int, ...]) -> Part:
+    height, width = shape
+    edges = (box.left <= 1, box.top <= 1, box.right >= width - 1, box.bottom >= height - 1)
+    return Part(label, box, mass, mass / area, thickness, edges)
 
 
 def is_rim(part: Part, height: int, width: int) -> bool:

@@ -79,8 +79,9 @@ def _is_dash(piece: Piece, labels: NDArray[np.int32], size: float) -> bool:
 def _lean(piece: Piece, labels: NDArray[np.int32]) -> tuple[float, float]:
     """Return how far ink leans to the right, for each pixel up, and the share of its spread that this leaves open."""
     box = piece.box
-    y, x = np.nonzero(labels[box.top : box.bottom, box.left : box.right] == piece.label)
-    (across, both), (_, down) = np.cov(x, y) if len(x) > 1 else np.zeros((2, 2))
+    mask = (labels[box.top : box.bottom, box.left : box.right] == piece.label).astype(np.uint8)
+    spread = cv2.moments(mask, binaryImage=True)
+    across, both, down = spread["mu20"], spread["mu11"], spread["mu02"]
     return (-both / down, (across - both**2 / down) / down) if down else (0.0, 1.0)
 
 

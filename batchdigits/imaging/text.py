@@ -7,61 +7,38 @@ which candidates are the digits: recognition-based segmentation (Casey and Lecol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from batchdigits.imaging.cuts import NARROWEST, find_cuts
-from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work
+from batchdigits.imaging.cuts import find_cuts
 from batchdigits.imaging.lattice import Piece, box_around, find_candidates, find_stains
-from batchdigits.imaging.lines import Line
 from batchdigits.imaging.normalise import TILE, make_tile
-from batchdigits.imaging.pipeline import clear_lines, cut_out, original_scale, to_original, window_around
+from batchdigits.imaging.pipeline import cut_out, original_scale, to_original, window_around
 from batchdigits.imaging.quality import find_faults, is_illegible
 from batchdigits.imaging.rows import find_rows
-from batchdigits.imaging.segment import Part, find_parts, is_rim, is_stroke, is_tiny
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.signs import without_signs
+from batchdigits.imaging.writing import FINER, Writing, find_writing
 from batchdigits.types import Arrangement, Box, Layout, Page, Span, TextLine, Tiles
 
-FINER = 2
-"""The usual working size, as a multiple of that for one digit: digits are a small part of a page."""
+EVERY_WAY_UP = (0, 1, 2, 3)
+"""Quarter turns counter-clockwise."""
 
 _Key = tuple[int, frozenset[tuple[int, Box]]]
-
-_SMALLEST, _LARGEST = 0.12, 6.0  # of a digit's size: what is smaller is dirt, what is larger no writing
-_PALEST = 0.4  # of the usual ink
-_MOST_PARTS = 500  # heaviest first: pages of handwritten digits have fewer, printed text and textures any number
-_COMPACT, _GROWTH = 2.5, 1.6  # a mark no longer for its breadth, or for its largest part, may be one digit,
-_HALF = 0.6  # unless its second part is longer than that share of it
-_ONE_DIGIT, _COMPLETE = 1.3, 0.7  # of a digit's size: no digit is larger, and none has two parts so large
-_BRIDGE = 0.5  # of a stroke's width, on both sides of a gap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextSteps:
-    """Every step from a picture to its candidates. All maps are (h, w), at working size."""
+    """Every step from a picture to its candidates."""
 
-    work: NDArray[np.uint8]  #: (h, w, 3) BGR
-    contrast: NDArray[np.float32]  #: 0 paper, 1 ink
-    least: NDArray[np.float32]  #: the contrast that noise alone does not reach
-    size: float  #: of a digit, pixels; 0 without ink
-    marks: NDArray[np.uint8]  #: 255 where there may be ink
-    lines: tuple[Line, ...]  #: rulings and borders that were removed
-    ink: NDArray[np.uint8]  #: 255 where there is ink
+    writing: Writing
     candidates: tuple[_Candidate, ...]
     boxes: tuple[Box, ...]  #: of the candidates, in the picture at working size, as it lies
     arrangements: tuple[Arrangement, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def pieces(self) -> int:
-        """How many there are, all ways up together."""
-        return sum(line.pieces for held in self.arrangements for line in held.lines)
 
 
 def find_text(page: Page, settings: ImagingSettings, layout: Layout, *, finer: int = FINER) -> Tiles:
@@ -83,28 +60,46 @@ def find_text(page: Page, settings: ImagingSettings, layout: Layout, *, finer: i
     Tiles
         With arrangements, or without any for a page without ink.
     """
-    return text_tiles_of(trace_text(page.pixels, settings, layout, finer=finer), page, settings, layout)
+    return text_tiles_of(trace_text(page.pixels, settings, layout, finer=finer), page, TileMaker(settings), layout)
 
 
-def text_tiles_of(steps: TextSteps, page: Page, settings: ImagingSettings, layout: Layout) -> Tiles:
+def text_tiles_of(steps: TextSteps, page: Page, make_tiles: TileMaker, layout: Layout) -> Tiles:
     """Return what `find_text` does, from the steps of the page."""
-    boxes = tuple(to_original(box, steps.work.shape, page) for box in steps.boxes)
-    scale = original_scale(steps.work.shape, page)
-    faults = find_faults(steps.contrast, steps.least, steps.ink, steps.size, scale)
-    notes = steps.notes + ("too_small",) * (bool(boxes) and is_illegible(steps.size, scale))
-    return Tiles(page.id, boxes, _tiles(steps.candidates, settings), notes, layout, steps.arrangements, faults)
+    writing = steps.writing
+    boxes = tuple(to_original(box, writing.work.shape, page) for box in steps.boxes)
+    scale = original_scale(writing.work.shape, page)
+    faults = find_faults(writing.contrast, writing.least, writing.ink, writing.size, scale)
+    notes = writing.notes + ("too_small",) * (bool(boxes) and is_illegible(writing.size, scale))
+    return Tiles(page.id, boxes, make_tiles(steps.candidates), notes, layout, steps.arrangements, faults)
 
 
-def _tiles(candidates: Sequence[_Candidate], settings: ImagingSettings) -> NDArray[np.float32]:
-    """Make the tiles of candidates: (N, 28, 28)."""
-    tiles = np.zeros((len(candidates), TILE, TILE), np.float32)
-    made: dict[_Key, int] = {}
-    for number, candidate in enumerate(candidates):
-        before = made.setdefault(candidate.other_way_up(), number)
-        made.setdefault(candidate.this_way_up(), number)
-        # upside down, a digit is deskewed and centred by the same moments
-        tiles[number] = tiles[before][::-1, ::-1] if before != number else candidate.tile(settings)
-    return tiles
+class TileMaker:
+    """Makes the tiles of a page's candidates, and none of them twice.
+
+    Parameters
+    ----------
+    settings : ImagingSettings
+        What the model was trained with.
+    """
+
+    def __init__(self, settings: ImagingSettings) -> None:
+        self._settings = settings
+        self._made: dict[_Key, NDArray[np.float32]] = {}
+
+    def __call__(self, candidates: Sequence[_Candidate]) -> NDArray[np.float32]:
+        """Return the tiles of candidates of one page, (N, 28, 28): 0 paper, 1 ink."""
+        tiles = np.zeros((len(candidates), TILE, TILE), np.float32)
+        for tile, candidate in zip(tiles, candidates, strict=True):
+            tile[...] = self._make(candidate)
+        return tiles
+
+    def _make(self, candidate: _Candidate) -> NDArray[np.float32]:
+        key = candidate.this_way_up()
+        if key not in self._made:
+            turned = self._made.get(candidate.other_way_up())
+            # upside down, a digit is deskewed and centred by the same moments
+            self._made[key] = candidate.tile(self._settings) if turned is None else turned[::-1, ::-1]
+        return self._made[key]
 
 
 def trace_text(
@@ -119,25 +114,32 @@ def trace_text(
     settings, layout, finer
         See `find_text`.
     """
-    work = resize_to_work(pixels, settings, finer=finer)
-    measured = measure_contrast(work, settings)
-    marks = binarise(measured)
-    lines, left, ink, _ = clear_lines(measured.ink, marks, settings)
-    labels, parts = find_parts(ink, measured.ink)
-    found, size = _writing(parts, ink.shape)
-    writing = found[:_MOST_PARTS]
-    labels, whole, size = _assemble(writing, labels, size)
-    if not any(map(is_stroke, writing)) and all(is_tiny(piece.box, ink.shape) for piece in whole):
-        whole = []  # dust, or dotted paper
+    return arrange(find_writing(pixels, settings, finer=finer), ways_up(layout))
+
+
+def ways_up(layout: Layout) -> tuple[int, ...]:
+    """Return how a picture may lie, before anything is known of it."""
+    return EVERY_WAY_UP if layout is Layout.PAGE else (0,)
+
+
+def arrange(writing: Writing, ways_up: Sequence[int]) -> TextSteps:
+    """Find the lines of a page, and all that might be a digit in them.
+
+    Parameters
+    ----------
+    writing : Writing
+        What is written on the page.
+    ways_up : sequence of int
+        Quarter turns counter-clockwise: how the page is to be held. Each way up gives an arrangement, in that order.
+    """
+    size = writing.size
     boxes: list[Box] = []
     candidates: list[_Candidate] = []
     arrangements = []
-    for turns in range(4 if layout is Layout.PAGE else 1):
-        contrast, held = np.rot90(measured.ink, turns), np.rot90(labels, turns)
-        sheet = _Sheet(contrast, held, np.rot90(left, turns), np.rot90(ink, turns), size, turns)
-        pieces = [piece._replace(box=_turned(piece.box, turns, ink.shape)) for piece in whole]
+    for turns in ways_up:
+        sheet = _hold(writing, turns)
         text = []
-        for row in _rows(pieces, size):
+        for row in _rows(sheet.pieces, size):
             unsigned = without_signs(row, sheet.labels, size)
             units = sheet.cut(unsigned.pieces)
             spans = []
@@ -149,83 +151,40 @@ def trace_text(
             text.append(TextLine(len(units), tuple(spans), tuple(stains)))
         if text:
             arrangements.append(Arrangement(turns, tuple(text)))
-    notes = ("too_many_marks",) * (len(found) > _MOST_PARTS) + ("cut_off",) * any(any(p.edges) for p in writing)
-    return TextSteps(
-        work,
-        measured.ink,
-        measured.least,
-        size,
-        marks,
-        lines,
-        ink,
-        tuple(candidates),
-        tuple(boxes),
-        tuple(arrangements),
-        notes,
-    )
+    return TextSteps(writing, tuple(candidates), tuple(boxes), tuple(arrangements))
 
 
-def _writing(parts: Sequence[Part], shape: tuple[int, ...]) -> tuple[list[Part], float]:
-    """Return the parts that may be digits or pieces of them, and the size of a digit: a median by mass."""
-    inner = [part for part in parts if not is_rim(part, *shape)]
-    strokes = [part for part in inner if is_stroke(part)] or inner
-    if not strokes:
-        return [], 0.0
-    size = _usual_size([part.box for part in strokes], [part.mass for part in strokes])
-    least = _PALEST * float(np.median([part.level for part in strokes]))
+def tiles_held(
+    writing: Writing, pieces: Sequence[Piece], ways_up: Sequence[int], make_tiles: TileMaker
+) -> NDArray[np.float32]:
+    """Make tiles of some pieces, each alone, as they are with the page held some ways up.
 
-    def fits(part: Part) -> bool:
-        return _SMALLEST * size <= part.box.longer < _LARGEST * size and part.level > least
-
-    return [part for part in inner if fits(part)], size
-
-
-def _usual_size(boxes: Sequence[Box], masses: Sequence[float]) -> float:
-    sizes = np.array([box.longer for box in boxes])
-    order = np.argsort(sizes, kind="stable")
-    mass = np.cumsum(np.array(masses)[order])
-    return float(sizes[order][np.searchsorted(mass, mass[-1] / 2)])
-
-
-def _assemble(
-    parts: Sequence[Part], labels: NDArray[np.int32], size: float
-) -> tuple[NDArray[np.int32], list[Piece], float]:
-    """Turn parts into pieces; what a broken pen left of one digit becomes one piece, with one label.
-
-    Returns the labels, the pieces, and the size of a digit, which parts of digits may have made too small.
+    Returns
+    -------
+    (W, N, 28, 28) ndarray of float32
+        N pieces for each of W ways up; 0 paper, 1 ink.
     """
-    by_mark: dict[int, list[Part]] = {}
-    for mark, part in zip(_join(parts, labels), parts, strict=True):
-        by_mark.setdefault(mark, []).append(part)
-
-    def compact(members: Sequence[Part]) -> bool:
-        box, *sizes = box_around(members), *sorted(part.box.longer for part in members)
-        alone = len(sizes) == 1 or sizes[-2] <= _HALF * box.longer
-        return alone and box.longer <= min(_COMPACT * box.shorter, _GROWTH * sizes[-1])
-
-    def one_digit(members: Sequence[Part]) -> bool:
-        box = box_around(members)
-        complete = sum(part.box.longer > _COMPLETE * size for part in members)
-        return box.shorter <= NARROWEST * size and box.longer <= _ONE_DIGIT * size and complete < 2
-
-    if parts:
-        digits = _regroup(by_mark.values(), compact)
-        size = max(
-            size, _usual_size([box_around(group) for group in digits], [sum(p.mass for p in group) for group in digits])
-        )
-    same = np.arange(int(labels.max(initial=0)) + 1, dtype=np.int32)
-    mark_of = {part.label: mark for mark, members in by_mark.items() for part in members}
-    pieces = []
-    for group in _regroup(by_mark.values(), one_digit):
-        label = group[0].label
-        same[[part.label for part in group]] = label
-        pieces.append(Piece(mark_of[label], label, box_around(group)))
-    return same[labels], pieces, size
+    candidates = []
+    for turns in ways_up:
+        sheet = _hold(writing, turns)
+        for piece in pieces:
+            box = _turned(piece.box, turns, writing.ink.shape)
+            candidates.append(_Candidate(sheet, (piece._replace(box=box),), box))
+    return make_tiles(candidates).reshape(len(ways_up), len(pieces), TILE, TILE)
 
 
-def _regroup(marks: Iterable[list[Part]], whole: Callable[[Sequence[Part]], bool]) -> list[list[Part]]:
-    """Keep together the parts of those marks for which `whole` holds, and set the others apart."""
-    return [group for mark in marks for group in ([mark] if whole(mark) else [[part] for part in mark])]
+def _hold(writing: Writing, turns: int) -> _Sheet:
+    """Hold a page one way up."""
+    pieces = [piece._replace(box=_turned(piece.box, turns, writing.ink.shape)) for piece in writing.pieces]
+    return _Sheet(
+        np.rot90(writing.contrast, turns),
+        np.rot90(writing.labels, turns),
+        np.rot90(writing.marks, turns),
+        np.rot90(writing.ink, turns),
+        pieces,
+        writing.size,
+        turns,
+    )
 
 
 def _turned(box: Box, turns: int, shape: tuple[int, ...]) -> Box:
@@ -245,6 +204,7 @@ class _Sheet:
     labels: NDArray[np.int32]
     marks: NDArray[np.uint8]
     ink: NDArray[np.uint8]
+    pieces: list[Piece]
     size: float  # of a digit
     turns: int  # counter-clockwise, by quarters
 
@@ -297,19 +257,3 @@ def _rows(pieces: Sequence[Piece], size: float) -> list[list[Piece]]:
     whole = list(marks.values())
     rows = find_rows([box_around(mark) for mark in whole], size)
     return [[piece for number in row for piece in whole[number]] for row in rows]
-
-
-def _join(parts: Sequence[Part], labels: NDArray[np.int32]) -> list[int]:
-    """Return the mark that each part belongs to: gaps narrower than a stroke are bridged."""
-    if not parts:
-        return []
-    reach = 1 + round(_BRIDGE * float(np.median([part.thickness for part in parts])))
-    ink = np.isin(labels, [part.label for part in parts]).astype(np.uint8)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach - 1, 2 * reach - 1))
-    _, joined = cv2.connectedComponents(cv2.dilate(ink, disc), connectivity=8)
-    marks = []
-    for part in parts:
-        box = part.box
-        around = np.s_[box.top : box.bottom, box.left : box.right]
-        marks.append(int(joined[around][labels[around] == part.label][0]))
-    return marks

@@ -84,10 +84,10 @@ def inspect_image(
             raise NoInputError(f"{path}: {error.detail}") from error
     reread = partial(read_page, path, found.id)
     if layout is not Layout.DIGIT:
-        tiles, found, _, text_steps = look_for_text(found, settings, layout, reread)
+        tiles, found, _, text_steps = look_for_text(found, settings, layout, reread, classifier)
         scores, card = classifier(tiles.pixels), classifier.card
         row = READERS[layout](tiles, scores, card.thresholds, card.label)
-        return row, draw_text_steps(text_steps, tiles, scores, row, found, path.name)
+        return row, draw_text_steps(text_steps.writing, tiles, scores, row, found, path.name)
     tiles, _, _, steps = look_for_digit(found, settings, reread)
     (rows,) = rows_of([[tiles]], classifier)
     for variant, box in zip(tiles.variants, tiles.boxes, strict=False):  # a blank page has no box

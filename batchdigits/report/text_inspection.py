@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import ImageFont
 
 from batchdigits.classifiers.runner import Scores
-from batchdigits.imaging.text import TextSteps
+from batchdigits.imaging.writing import Writing
 from batchdigits.report.drawing import (
     CAPTION,
     GAP,
@@ -30,15 +30,15 @@ _SIDE = 84  # of a tile and its guess
 _MOST = 120  # tiles shown
 
 
-def draw_text_steps(steps: TextSteps, tiles: Tiles, scores: Scores, row: Row, page: Page, title: str) -> bytes:
-    """Draw the steps of `trace_text` and the digits of a row.
+def draw_text_steps(writing: Writing, tiles: Tiles, scores: Scores, row: Row, page: Page, title: str) -> bytes:
+    """Draw what was found on a page, and the digits of its row.
 
     Parameters
     ----------
-    steps : TextSteps
-        From the page.
+    writing : Writing
+        Of the page.
     tiles : Tiles
-        Made of the steps.
+        Made of it.
     scores : Scores
         Of the tiles.
     row : Row
@@ -56,19 +56,19 @@ def draw_text_steps(steps: TextSteps, tiles: Tiles, scores: Scores, row: Row, pa
     width = (3 * PANEL + GAP) // 2
     columns = (3 * PANEL + 2 * GAP) // _SIDE
     digits = row.digits[:_MOST]
-    height = min(width, round(width * steps.work.shape[0] / steps.work.shape[1]))
+    height = min(width, round(width * writing.work.shape[0] / writing.work.shape[1]))
     top = 60 + height + CAPTION
     canvas, draw = start_canvas(top + 30 + -(-len(digits) // columns) * (_SIDE + 20) + GAP, row, title)
-    notes = ["red: rulings removed"] if steps.lines else []
+    notes = ["red: rulings removed"] if writing.lines else []
     notes.append("orange: not read")
-    used = np.zeros(steps.ink.shape, np.bool_)
+    used = np.zeros(writing.ink.shape, np.bool_)
     for digit in row.digits:
-        left, upper, right, lower = _scaled(digit.box, page, steps.work)
+        left, upper, right, lower = _scaled(digit.box, page, writing.work)
         used[upper:lower, left:right] = True
     for number, (picture, heading, note) in enumerate(
         [
-            (_framed(row, page, steps), "1  Photo", "what was read"),
-            (show_ink(steps.ink, used, steps.lines), "2  Ink", ", ".join(notes)),
+            (_framed(row, page, writing), "1  Photo", "what was read"),
+            (show_ink(writing.ink, used, writing.lines), "2  Ink", ", ".join(notes)),
         ]
     ):
         left = GAP + number * (width + GAP)
@@ -110,12 +110,12 @@ def _scaled(box: Box, page: Page, work: Picture) -> Box:
     )
 
 
-def _framed(row: Row, page: Page, steps: TextSteps) -> Picture:
+def _framed(row: Row, page: Page, writing: Writing) -> Picture:
     """Show the photo with a frame around every digit, and what it was read as."""
-    picture = steps.work[..., ::-1].copy()
+    picture = writing.work[..., ::-1].copy()
     thickness = max(1, round(max(picture.shape) / 400))
     for digit in row.digits:
-        left, top, right, bottom = _scaled(digit.box, page, steps.work)
+        left, top, right, bottom = _scaled(digit.box, page, writing.work)
         cv2.rectangle(picture, (left, top), (right, bottom), _colour(digit), thickness)
         size = max(0.4, (bottom - top) / 60)
         place = (left, max(10, top - 2 * thickness))
