@@ -262,9 +262,11 @@ def _find_pale(
     contrast: NDArray[np.float32], marks: NDArray[np.uint8], ink: NDArray[np.uint8], known: tuple[Line, ...]
 ) -> tuple[Line, ...]:
     """Find rulings that fall to pieces in the ink, where bold digits on them set the threshold."""
+    if not ink.any():
+        return ()
     strokes = cv2.morphologyEx(ink, cv2.MORPH_OPEN, _PEN)  # what is left of a ruling in the ink is thinner
     beyond = cv2.subtract(marks, cv2.dilate(strokes, _RIMS))
-    if not ink.any() or cv2.countNonZero(beyond) < _MISSING * min(ink.shape):
+    if cv2.countNonZero(beyond) < _MISSING * min(ink.shape):
         return ()
     lines = find_lines(marks, known, contrast)
     bold = percentile(contrast[ink > 0], 75) if lines else 0.0
