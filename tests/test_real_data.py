@@ -18,12 +18,14 @@ from batchdigits.training.datasets import load_npz
 from batchdigits.training.tiles import tile_pictures
 from batchdigits.worker import read_source
 
-# What the shipped models must not fall below; the aims for cnn and ensemble are 0.9965 (of three seeds) and 0.9970.
-LEAST = {"knn": 0.989, "rf": 0.984, "logreg": 0.989, "svm": 0.993, "ann": 0.992, "cnn": 0.996, "ensemble": 0.9965}
+# What the shipped models must not fall below; the aims for cnn and ensemble are 0.9965 (of three seeds) and 0.9970, and
+# two tiles of 10,000 are left to what another machine rounds otherwise.
+LEAST = {"knn": 0.989, "rf": 0.984, "logreg": 0.989, "svm": 0.993, "ann": 0.992}
+LEAST |= {"cnn": 0.9963, "cnn2": 0.9963, "ensemble": 0.9968}
 MOST_WRONG = {
-    "singles_photo": {"cnn": 1, "ensemble": 1},
-    "drawn": {"cnn": 1, "ensemble": 1},
-    "cells": {"cnn": 2, "ensemble": 2},
+    "singles_photo": {"cnn": 1, "cnn2": 1, "ensemble": 1},
+    "drawn": {"cnn": 1, "cnn2": 1, "ensemble": 1},
+    "cells": {"cnn": 2, "cnn2": 2, "ensemble": 2},
 }
 
 
@@ -82,7 +84,7 @@ def test_real_photos(photos, name):
         ]
         assert len(wrong) <= most.get(name, 4), wrong
     flagged = sum(row.status is not Status.OK for row in rows)
-    assert flagged <= (0.03 if name in ("cnn", "ensemble") else 0.07) * len(rows)
+    assert flagged <= (0.03 if name in ("cnn", "cnn2", "ensemble") else 0.07) * len(rows)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from batchdigits.classifiers.card import CARD_FILE
 from batchdigits.errors import ModelError
 
 DEFAULT_MODEL = "cnn"
-MODEL_NAMES = ("knn", "rf", "logreg", "svm", "ann", "cnn", "ensemble")
+MODEL_NAMES = ("knn", "rf", "logreg", "svm", "ann", "cnn", "cnn2", "ensemble")
 """Models that can be trained, in the order of training: the ensemble needs the others."""
 
 

@@ -13,7 +13,7 @@ from batchdigits.cli.common import ModelsDirOption, QuietOption, available_cores
 
 def train(
     name: Annotated[
-        str, typer.Argument(metavar="NAME|all", help="knn, rf, logreg, svm, ann, cnn, ensemble, or all of them.")
+        str, typer.Argument(metavar="NAME|all", help="knn, rf, logreg, svm, ann, cnn, cnn2, ensemble, or all of them.")
     ],
     data: Annotated[
         Path | None,
@@ -40,7 +40,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Passes over the data, for ann and cnn.",
+            help="Passes over the data, for ann, cnn and cnn2.",
             envvar="BATCHDIGITS_EPOCHS",
             show_default="the recipe's own",
         ),

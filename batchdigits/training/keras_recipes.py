@@ -103,6 +103,20 @@ def cnn(
     return _train(model, tiles, _as_images, g, channel, seed, parameters | {"dropout": dropout}, progress)
 
 
+def cnn2(tiles: LabelledTiles, *, seed: int, epochs: int | None, progress: Progress) -> Trained:
+    """Fit the network of `cnn` from the next seed: a second opinion for the ensemble.
+
+    Two fits of one network err on different tiles, and their pooled vote errs less than either (Hansen and Salamon,
+    1990; Lakshminarayanan et al., 2017).
+
+    Parameters
+    ----------
+    tiles, seed, epochs, progress
+        As for `cnn`.
+    """
+    return cnn(tiles, seed=seed + 1, epochs=epochs, progress=progress)
+
+
 def _train(
     model: keras.Model,
     tiles: LabelledTiles,

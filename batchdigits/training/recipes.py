@@ -45,6 +45,7 @@ _RECIPES = {
     "svm": "batchdigits.training.sklearn_recipes:svm",
     "ann": "batchdigits.training.keras_recipes:ann",
     "cnn": "batchdigits.training.keras_recipes:cnn",
+    "cnn2": "batchdigits.training.keras_recipes:cnn2",
 }
 
 
