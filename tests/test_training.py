@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from batchdigits.classifiers.runner import load_model
+from batchdigits.classifiers.store import MODEL_NAMES
 from batchdigits.errors import DataError, DependencyError, ModelError, OutputError, UsageError
 from batchdigits.evaluation import expected_calibration_error, reliability, risk_coverage
 from batchdigits.imaging.pipeline import trace
@@ -18,7 +19,7 @@ from batchdigits.training.datasets import check_arrays, load_keras_mnist, load_n
 from batchdigits.training.ensemble import fit_weights, train_ensemble
 from batchdigits.training.export import prove_equal
 from batchdigits.training.features import FEATURES, compute_features, gradient_filters
-from batchdigits.training.job import train_models
+from batchdigits.training.job import ENSEMBLE, train_models
 from batchdigits.training.recipes import find_recipe
 from batchdigits.training.simulator import simulate_photo
 from batchdigits.training.tile_sets import make_tile_sets
@@ -99,6 +100,12 @@ def test_the_card_says_on_what_and_how(trained, dataset, sets):
     assert sum(count for _, _, count in curves["reliability"]) == card["scores"]["simulated_count"]
     assert curves["risk_coverage"][-1][1] == 1
     assert 1 - curves["risk_coverage"][-1][2] == pytest.approx(card["scores"]["simulated_accuracy"], abs=1e-4)
+
+
+def test_every_model_but_the_ensemble_has_a_recipe():
+    pytest.importorskip("keras", reason="Keras is not installed: no recipes of networks")
+    recipes = {name: find_recipe(name) for name in MODEL_NAMES if name != ENSEMBLE}
+    assert len(set(recipes.values())) == len(MODEL_NAMES) - 1
 
 
 @pytest.mark.parametrize("name", ["knn", "rf", "svm"])
