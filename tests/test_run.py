@@ -60,6 +60,12 @@ def classify(*arguments, code=0):
     return result
 
 
+def add_many(photos):
+    """Add so many pictures that a run is not over before it can be stopped."""
+    for more in range(600):
+        os.link(photos / "0" / "00.png", photos / f"more-{more:04}.png")
+
+
 def start(*arguments, name="classify", **options):
     command = [sys.executable, "-m", "batchdigits", name, "photos", "-m", "knn", *map(str, arguments)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, **options)
@@ -212,6 +218,7 @@ def test_excluded_files_have_no_row(photos):
 
 
 def test_a_killed_run_goes_on_where_it_was(photos):
+    add_many(photos)
     Path("predictions.csv").write_text("the last complete run")
     with start("--jobs", "1", "--log-file", "log.jsonl") as run:
         wait_until(has_read)
@@ -230,8 +237,7 @@ def test_a_killed_run_goes_on_where_it_was(photos):
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_a_stopped_run_saves_what_it_has_and_says_how_to_go_on(photos, drawn, number, code, word):
-    for more in range(600):
-        os.link(photos / "0" / "00.png", photos / f"more-{more:04}.png")
+    add_many(photos)
     Path("predictions.csv").write_text("the last complete run")
     with start("--jobs", "2", "--log-file", "log.jsonl") as run:
         wait_until(has_read)
@@ -272,8 +278,7 @@ def test_a_second_ctrl_c_stops_at_once(photos):
 
 
 def test_the_second_run_on_one_output_is_refused(photos):
-    for more in range(300):
-        os.link(photos / "0" / "00.png", photos / f"more-{more:04}.png")
+    add_many(photos)
     with start("--jobs", "1", "--log-file", "log.jsonl") as first:
         wait_until(has_read)
         for more in ([], ["--resume"]):
