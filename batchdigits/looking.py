@@ -17,7 +17,7 @@ from batchdigits.imaging.pipeline import Steps, tiles_of, trace, window_around
 from batchdigits.imaging.segment import is_tiny
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.text import TextSteps, TileMaker, arrange, text_tiles_of, ways_up
-from batchdigits.imaging.writing import FINER, find_writing
+from batchdigits.imaging.writing import FINER, Writing, find_writing
 from batchdigits.orientation import Classify, likely_ways_up
 from batchdigits.sources.images import crop_page
 from batchdigits.types import Box, Layout, Page, Tiles, Variant
@@ -31,6 +31,7 @@ _THIN = 3.0  # pixels at working size: a stroke that is thinner may be better se
 _PART = 4  # of the digit's size: the part of the page that a closer look takes
 _WORTHWHILE = 1.5  # how much larger it must show the digit
 _SAME = 0.3  # of two boxes: what they share, if they are of the same digit
+_MANY = 24  # marks: so many tell at a glance how large digits are on a page
 _FINEST = 6  # times the working size for one digit: what a page of digits may take
 
 Reread = Callable[[int | None], Page]
@@ -45,7 +46,7 @@ class Look(NamedTuple, Generic[S]):
 
     tiles: Tiles
     page: Page  #: what was looked at: the page, or the part of it around a small digit
-    finer: int  #: the working size, as a multiple of that for one digit
+    finer: float  #: the working size, as a multiple of that for one digit
     steps: S  #: how it was found
 
 
@@ -151,13 +152,9 @@ def _glance_at_digit(page: Page, settings: ImagingSettings) -> Look[Steps] | Non
 
     Training sees digits of no more pixels.
     """
-    by = max(1, round(max(page.pixels.shape[:2]) / _GLANCE))
-    width, height = page.pixels.shape[1] // by, page.pixels.shape[0] // by
-    if by < 2 or min(width, height) < _LARGE:
+    seen = _in_whole_squares(page, _GLANCE)
+    if seen is page or min(seen.pixels.shape[:2]) < _LARGE:
         return None
-    # a mean of whole squares takes a tenth of the time of any other
-    small = cv2.resize(page.pixels[: height * by, : width * by], (width, height), interpolation=cv2.INTER_AREA)
-    seen = replace(page, pixels=np.asarray(small, dtype=np.uint8), scale=(page.scale[0] * by, page.scale[1] * by))
     steps = trace(seen.pixels, settings, light_size=_GLANCE // 2)
     return Look(tiles_of(steps, seen), seen, 1, steps)
 
@@ -191,23 +188,53 @@ def look_for_text(
     classify: Classify | None = None,
 ) -> Look[TextSteps]:
     """Find the digits of one line or of a whole page: `look` for the other layouts."""
-    writing = find_writing(page.pixels, settings)
-    seen = min(_original_size(page), FINER * settings.work_size)
-    finer = wanted = FINER
-    if writing.pieces:
-        size = float(np.median([piece.box.longer for piece in writing.pieces]))
-        wanted = min(_FINEST, math.ceil(FINER * _SMALL_ON_PAGE / size))
-    if min(_original_size(page), wanted * settings.work_size) >= _WORTHWHILE * seen:
-        whole = _read_again(page, wanted * settings.work_size, reread)
-        closer = find_writing(whole.pixels, settings, finer=wanted)
-        # noise that a coarser look had averaged away may take digits apart
-        if 0 < len(closer.pieces) <= 2 * len(writing.pieces):
-            page, finer, writing = whole, wanted, closer
+    size = _size_at_a_glance(page, settings) if layout is Layout.PAGE else 0.0
+    if size:
+        finer = min(_FINEST, max(FINER, _SMALL_ON_PAGE / size * _original_size(page) / settings.work_size))
+        page = _read_again(page, math.ceil(finer * settings.work_size), reread)
+        writing = find_writing(page.pixels, settings, finer=finer)
+    else:
+        page, finer, writing = _look_at_text(page, settings, reread)
     held, make_tiles = ways_up(layout), TileMaker(settings)
     if classify and len(held) > 1:
         held = likely_ways_up(writing, make_tiles, classify)
     steps = arrange(writing, held)
     return Look(text_tiles_of(steps, page, make_tiles, layout), page, finer, steps)
+
+
+def _size_at_a_glance(page: Page, settings: ImagingSettings) -> float:
+    """Return the size of a page's digits in the original's pixels; 0 if a coarse look shows too few to tell."""
+    small = _in_whole_squares(page, settings.work_size)
+    writing = find_writing(small.pixels, settings)
+    return _usual_size(writing) * small.scale[0] if len(writing.pieces) >= _MANY else 0.0
+
+
+def _usual_size(writing: Writing) -> float:
+    return float(np.median([piece.box.longer for piece in writing.pieces]))
+
+
+def _look_at_text(page: Page, settings: ImagingSettings, reread: Reread | None) -> tuple[Page, float, Writing]:
+    """Look at writing, and closer where it is small; return the page, how closely it was looked at, and the writing."""
+    writing = find_writing(page.pixels, settings)
+    seen = min(_original_size(page), FINER * settings.work_size)
+    wanted = min(_FINEST, math.ceil(FINER * _SMALL_ON_PAGE / _usual_size(writing))) if writing.pieces else FINER
+    if min(_original_size(page), wanted * settings.work_size) >= _WORTHWHILE * seen:
+        whole = _read_again(page, wanted * settings.work_size, reread)
+        closer = find_writing(whole.pixels, settings, finer=wanted)
+        # noise that a coarser look had averaged away may take digits apart
+        if 0 < len(closer.pieces) <= 2 * len(writing.pieces):
+            return whole, wanted, closer
+    return page, FINER, writing
+
+
+def _in_whole_squares(page: Page, long_side: int) -> Page:
+    """Return a page about that large, its pixels the means of whole squares: a tenth of the time of any other way."""
+    by = max(1, round(max(page.pixels.shape[:2]) / long_side))
+    width, height = page.pixels.shape[1] // by, page.pixels.shape[0] // by
+    if by < 2 or not min(width, height):
+        return page
+    small = cv2.resize(page.pixels[: height * by, : width * by], (width, height), interpolation=cv2.INTER_AREA)
+    return replace(page, pixels=np.asarray(small, dtype=np.uint8), scale=(page.scale[0] * by, page.scale[1] * by))
 
 
 def _read_again(page: Page, size: int | None, reread: Reread | None) -> Page:

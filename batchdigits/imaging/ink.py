@@ -9,6 +9,7 @@ A grey picture may come as (H, W): what its three equal channels would give, for
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -61,7 +62,7 @@ def one_channel_if_grey(pixels: Image) -> Image:
     return np.asarray(blue) if same else pixels
 
 
-def resize_to_work(pixels: Image, settings: ImagingSettings, *, finer: int = 1) -> Image:
+def resize_to_work(pixels: Image, settings: ImagingSettings, *, finer: float = 1) -> Image:
     """Scale a picture to the size that ink is looked for at.
 
     Parameters
@@ -70,7 +71,7 @@ def resize_to_work(pixels: Image, settings: ImagingSettings, *, finer: int = 1) 
         Any size from 1 x 1.
     settings : ImagingSettings
         Gives the largest and the smallest long side.
-    finer : int
+    finer : float
         How many times the largest may be exceeded, for digits that are a small part of the picture.
 
     Returns
@@ -80,7 +81,7 @@ def resize_to_work(pixels: Image, settings: ImagingSettings, *, finer: int = 1) 
     """
     height, width = pixels.shape[:2]
     long_side = max(height, width)
-    largest = finer * settings.work_size
+    largest = math.ceil(finer * settings.work_size)
     if settings.min_work_size <= long_side <= largest:
         return pixels
     larger = long_side < settings.min_work_size

@@ -41,7 +41,7 @@ class TextSteps:
     arrangements: tuple[Arrangement, ...]
 
 
-def find_text(page: Page, settings: ImagingSettings, layout: Layout, *, finer: int = FINER) -> Tiles:
+def find_text(page: Page, settings: ImagingSettings, layout: Layout, *, finer: float = FINER) -> Tiles:
     """Find all that might be a digit on a page.
 
     Parameters
@@ -52,7 +52,7 @@ def find_text(page: Page, settings: ImagingSettings, layout: Layout, *, finer: i
         What the model was trained with.
     layout : Layout
         ``NUMBER`` or ``PAGE``. A page may lie on its side or upside down: all four arrangements are offered.
-    finer : int
+    finer : float
         The working size, as a multiple of that for one digit.
 
     Returns
@@ -103,7 +103,7 @@ class TileMaker:
 
 
 def trace_text(
-    pixels: NDArray[np.uint8], settings: ImagingSettings, layout: Layout, *, finer: int = FINER
+    pixels: NDArray[np.uint8], settings: ImagingSettings, layout: Layout, *, finer: float = FINER
 ) -> TextSteps:
     """Do what `find_text` does, and keep every step.
 

@@ -46,7 +46,7 @@ class Writing:
     notes: tuple[str, ...]  #: stable codes of what is in doubt
 
 
-def find_writing(pixels: NDArray[np.uint8], settings: ImagingSettings, *, finer: int = FINER) -> Writing:
+def find_writing(pixels: NDArray[np.uint8], settings: ImagingSettings, *, finer: float = FINER) -> Writing:
     """Find the marks of a page that may be digits or parts of them.
 
     Parameters
@@ -55,7 +55,7 @@ def find_writing(pixels: NDArray[np.uint8], settings: ImagingSettings, *, finer:
         BGR.
     settings : ImagingSettings
         What the model was trained with.
-    finer : int
+    finer : float
         The working size, as a multiple of that for one digit.
 
     Returns
