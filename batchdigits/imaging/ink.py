@@ -87,7 +87,8 @@ def resize_to_work(pixels: Image, settings: ImagingSettings, *, finer: float = 1
     larger = long_side < settings.min_work_size
     factor = (settings.min_work_size if larger else largest) / long_side
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    resized = cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC if larger else cv2.INTER_AREA)
+    how = cv2.INTER_CUBIC if larger else cv2.INTER_AREA if factor <= 0.5 else cv2.INTER_LINEAR
+    resized = cv2.resize(pixels, size, interpolation=how)
     return np.asarray(resized, dtype=np.uint8)
 
 
