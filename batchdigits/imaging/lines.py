@@ -207,7 +207,7 @@ def hold_none(ink: Mask, corner: tuple[int, int], shape: tuple[int, int]) -> boo
     found = 0
     for place, extent, breadth, part in (
         ((left, top), width, height, ink),
-        ((top, left), height, width, np.ascontiguousarray(ink.T)),
+        ((top, left), height, width, np.asarray(cv2.transpose(ink), dtype=np.uint8)),
     ):
         thin = _thin_ink(part, limit)
         if cv2.countNonZero(cv2.reduce(thin, 0, cv2.REDUCE_MAX)) < _MET * _shortest(extent):
@@ -313,7 +313,7 @@ def find_lines(
     lines = _find_horizontal(mask, vertical=False)
     if not lines and not known and not _near_edge(mask):
         return ()  # nothing that a vertical line could end at
-    lines += _find_horizontal(np.ascontiguousarray(mask.T), vertical=True)
+    lines += _find_horizontal(np.asarray(cv2.transpose(mask), dtype=np.uint8), vertical=True)
     if contrast is not None:
         lines = [replace(line, level=_level(line, contrast)) for line in lines]
     shape = mask.shape[0], mask.shape[1]

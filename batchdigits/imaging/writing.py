@@ -145,7 +145,7 @@ def _join(parts: Sequence[Part], labels: NDArray[np.int32]) -> list[int]:
     if not parts:
         return []
     reach = 1 + round(_BRIDGE * float(np.median([part.thickness for part in parts])))
-    inside = np.flatnonzero(labels)  # paper is most of a page: only the ink is worth a look
+    inside = np.flatnonzero(labels > 0)  # paper is most of a page: only the ink is worth a look
     owner = labels.ravel()[inside]
     chosen = np.zeros(int(owner.max()) + 1, np.uint8)
     chosen[[part.label for part in parts]] = 1
