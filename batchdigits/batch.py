@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batchdigits.classifiers.runner import BATCH, Classifier, Scores, load_model
+from batchdigits.classifiers.runner import BATCH, Classifier, Scores, load_model, model_for_ways_up
 from batchdigits.classifiers.store import DEFAULT_MODEL
 from batchdigits.pool import Pool, Task
 from batchdigits.reading import READERS, failed
@@ -66,8 +66,8 @@ def classify_parts(
     parts : iterable of Part
         What to read, in the order of the rows; taken as they are needed.
     classifier : Classifier
-        The model. It stays in this process, but for the layout ``page``: which way up one lies must be known before all
-        its tiles are made.
+        The model. It stays in this process; for the layout ``page`` a quick one goes to the others, since which way up
+        a page lies must be known before all its tiles are made.
     reading : Reading
         How files are read.
     jobs : int
@@ -78,7 +78,7 @@ def classify_parts(
         Read in other processes however few the files are: one of them may kill what reads it.
     """
     # other layouts are held as they lie: what only makes tiles needs no model in its memory
-    classify = classifier if reading.layout is Layout.PAGE else None
+    classify = model_for_ways_up(classifier) if reading.layout is Layout.PAGE else None
     work = partial(read_part, reading=reading, classify=classify)
     give_up_on = partial(give_up, reading=reading)
     memory = _MEMORY + _PER_PIXEL * reading.limits.max_pixels
@@ -192,8 +192,9 @@ def classify_array(
         If the array is no picture.
     """
     classifier = model if isinstance(model, Classifier) else load_model(model)
-    page = Page(PageId(name), picture_from_array(pixels))
-    (rows,) = rows_of([[image_page(page, classifier.card.imaging, Layout(layout), classify=classifier)]], classifier)
+    page, wanted = Page(PageId(name), picture_from_array(pixels)), Layout(layout)
+    classify = model_for_ways_up(classifier) if wanted is Layout.PAGE else None
+    (rows,) = rows_of([[image_page(page, classifier.card.imaging, wanted, classify=classify)]], classifier)
     return rows[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -12,11 +13,13 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from batchdigits.classifiers.card import Calibration, Card, Member, read_card, read_weights
-from batchdigits.classifiers.store import find_model, is_model
+from batchdigits.classifiers.store import find_model, is_model, shipped_models
 from batchdigits.errors import ModelError
 
 BATCH = 64
 """Tiles per call of the graph, always: with one shape, a tile's numbers do not depend on its company."""
+
+_TELLS_WAYS_UP = "ann"  # of the shipped models the one that does best for its time, and as well as any
 
 _ELSEWHERE = b"location"
 """How a graph from anywhere would name a file for ONNX Runtime to open. None of ours has the word."""
@@ -186,6 +189,24 @@ def load_model(model: str | Path, models_dir: Path | None = None) -> Classifier:
     if card.members:
         return Classifier(card, Votes([_load_member(folder, card, member, models_dir) for member in card.members]))
     return Classifier(card, StoredSession(folder, card))
+
+
+def model_for_ways_up(classifier: Classifier) -> Classifier:
+    """Return the model that tells which way up digits lie, whichever reads them: a quick one does that as well as any.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        The one that reads them. It is returned itself if the shipped model is not there, or takes other tiles.
+    """
+    quick = _shipped_for_ways_up()
+    return quick if quick and quick.card.imaging == classifier.card.imaging else classifier
+
+
+@cache
+def _shipped_for_ways_up() -> Classifier | None:
+    folder = shipped_models() / _TELLS_WAYS_UP
+    return load_model(folder) if is_model(folder) else None
 
 
 def _load_member(folder: Path, card: Card, member: Member, models_dir: Path | None) -> tuple[Classifier, float]:

@@ -32,6 +32,7 @@ _WIDEST_STROKE = 0.35  # of the picture's short side
 _DEEPEST_SHADOW = 0.38  # of the paper's brightness: shadow seldom takes more, a marker always does
 _DARKEST_AREA = 0.2  # the same for what is wider than any pen
 _BAND = 128  # rows
+_TELLING = 200  # pixels along the long side: so many tell the noise
 _NOISIEST = 12.0  # grey levels: what deviates more may be no paper
 
 
@@ -147,9 +148,10 @@ def noise_level(pixels: Image, background: Image) -> float:
     tightly may cover half the picture, so that half of all deviations are its own: then the quarter that deviates least
     is paper even so. It tells less exactly, and only sets a limit.
     """
-    # a ninth of the pixels tells the noise as well
-    paper = _mean_of_channels(background[::3, ::3])
-    difference = paper - _mean_of_channels(pixels[::3, ::3])
+    # a ninth of the pixels tells the noise as well, and of a large picture even fewer
+    step = max(3, max(pixels.shape) // _TELLING)
+    paper = _mean_of_channels(background[::step, ::step])
+    difference = paper - _mean_of_channels(pixels[::step, ::step])
     exposed = (paper > 1) & (paper < 254)
     partly = not exposed.all() and exposed.mean() > 0.25
     seen = difference[exposed] if partly else difference

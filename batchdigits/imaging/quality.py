@@ -15,6 +15,8 @@ _SOFTEST = 0.06  # of the digit's size, from paper to full ink: beyond it, loops
 _STEEP = 0.1  # of the rim: its steepest part tells how sharp a picture is
 _SHARP = 4.0  # pixels at working size that an edge may take in any case
 
+_SPARSE = 16  # where no more than one pixel in so many is of the rim, only those are looked at
+
 _BESIDE = np.ones((3, 3), np.uint8)
 
 
@@ -63,10 +65,26 @@ def find_faults(
 def _is_soft(contrast: NDArray[np.float32], mask: NDArray[np.uint8], level: float, most: float) -> bool:
     """Tell whether the ink's edges take more pixels than that: as many as the contrast would at its steepest rise."""
     rim = cv2.dilate(mask, _BESIDE)
+    edge = cv2.countNonZero(rim)
+    if edge * _SPARSE < rim.size and _count_steep(contrast, rim, 1.001 * level / most) > _STEEP * edge + 1:
+        return False
     across, down = (cv2.Sobel(contrast, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
     # where clearly more than a tenth of the rim is steep enough, to count that is faster than to find how steep
     steep = (cv2.magnitude(across, down) > np.float32(1.001 * level / most)).view(np.uint8)
-    if cv2.countNonZero(cv2.bitwise_and(steep, rim)) > _STEEP * cv2.countNonZero(rim) + 1:
+    if cv2.countNonZero(cv2.bitwise_and(steep, rim)) > _STEEP * edge + 1:
         return False
     steepest = percentile(np.hypot(across[rim > 0], down[rim > 0]), 100 * (1 - _STEEP))
     return level > steepest * most
+
+
+def _count_steep(contrast: NDArray[np.float32], rim: NDArray[np.uint8], steepness: float) -> int:
+    """Count the pixels of a rim, but for those at the picture's edge, where the contrast rises more steeply."""
+    height, width = rim.shape
+    inner = np.zeros_like(rim)
+    inner[1:-1, 1:-1] = rim[1:-1, 1:-1]
+    at, values = np.flatnonzero(inner > 0), contrast.ravel()
+    (a, b, c), (d, _, e), (f, g, h) = (
+        [values[at + row * width + column] for column in (-1, 0, 1)] for row in (-1, 0, 1)
+    )
+    across, down = (c + 2 * e + h) - (a + 2 * d + f), (f + 2 * g + h) - (a + 2 * b + c)
+    return int(np.count_nonzero(np.hypot(across, down) > 8 * steepness))
