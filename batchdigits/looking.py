@@ -17,7 +17,7 @@ from batchdigits.imaging.pipeline import Steps, tiles_of, trace, window_around
 from batchdigits.imaging.segment import is_tiny
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.text import TextSteps, TileMaker, arrange, text_tiles_of, ways_up
-from batchdigits.imaging.writing import FINER, Writing, find_writing
+from batchdigits.imaging.writing import FINER, Writing, find_writing, size_at_a_glance
 from batchdigits.orientation import Classify, likely_ways_up
 from batchdigits.sources.images import crop_page
 from batchdigits.types import Box, Layout, Page, Tiles, Variant
@@ -31,7 +31,6 @@ _THIN = 3.0  # pixels at working size: a stroke that is thinner may be better se
 _PART = 4  # of the digit's size: the part of the page that a closer look takes
 _WORTHWHILE = 1.5  # how much larger it must show the digit
 _SAME = 0.3  # of two boxes: what they share, if they are of the same digit
-_MANY = 24  # marks: so many tell at a glance how large digits are on a page
 _FINEST = 6  # times the working size for one digit: what a page of digits may take
 
 Reread = Callable[[int | None], Page]
@@ -205,26 +204,24 @@ def look_for_text(
 def _size_at_a_glance(page: Page, settings: ImagingSettings) -> float:
     """Return the size of a page's digits in the original's pixels; 0 if a coarse look shows too few to tell."""
     small = _in_whole_squares(page, settings.work_size)
-    writing = find_writing(small.pixels, settings)
-    return _usual_size(writing) * small.scale[0] if len(writing.pieces) >= _MANY else 0.0
-
-
-def _usual_size(writing: Writing) -> float:
-    return float(np.median([piece.box.longer for piece in writing.pieces]))
+    return size_at_a_glance(small.pixels, settings) * small.scale[0]
 
 
 def _look_at_text(page: Page, settings: ImagingSettings, reread: Reread | None) -> tuple[Page, float, Writing]:
     """Look at writing, and closer where it is small; return the page, how closely it was looked at, and the writing."""
     writing = find_writing(page.pixels, settings)
     seen = min(_original_size(page), FINER * settings.work_size)
-    wanted = min(_FINEST, math.ceil(FINER * _SMALL_ON_PAGE / _usual_size(writing))) if writing.pieces else FINER
+    finer = wanted = FINER
+    if writing.pieces:
+        size = float(np.median([piece.box.longer for piece in writing.pieces]))
+        wanted = min(_FINEST, math.ceil(FINER * _SMALL_ON_PAGE / size))
     if min(_original_size(page), wanted * settings.work_size) >= _WORTHWHILE * seen:
         whole = _read_again(page, wanted * settings.work_size, reread)
         closer = find_writing(whole.pixels, settings, finer=wanted)
         # noise that a coarser look had averaged away may take digits apart
         if 0 < len(closer.pieces) <= 2 * len(writing.pieces):
-            return whole, wanted, closer
-    return page, FINER, writing
+            page, finer, writing = whole, wanted, closer
+    return page, finer, writing
 
 
 def _in_whole_squares(page: Page, long_side: int) -> Page:

@@ -125,7 +125,7 @@ def _thin_ink(mask: Mask, limit: int) -> Mask:
 def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
     """Find the near-horizontal candidates of a mask (a transposed one gives the vertical ones)."""
     height, width = mask.shape
-    shortest = _shortest(width)
+    shortest = shortest_line(width)
     _, _, extent, _ = cv2.boundingRect(mask)
     if extent <= shortest:
         return []
@@ -174,7 +174,7 @@ def _find_horizontal(mask: Mask, *, vertical: bool) -> list[Line]:
     return lines
 
 
-def _shortest(extent: int) -> int:
+def shortest_line(extent: int) -> int:
     """Return the length that a line has at least, across a picture of that extent."""
     return max(12, round(0.3 * extent))
 
@@ -210,7 +210,7 @@ def hold_none(ink: Mask, corner: tuple[int, int], shape: tuple[int, int]) -> boo
         ((top, left), height, width, np.asarray(cv2.transpose(ink), dtype=np.uint8)),
     ):
         thin = _thin_ink(part, limit)
-        if cv2.countNonZero(cv2.reduce(thin, 0, cv2.REDUCE_MAX)) < _MET * _shortest(extent):
+        if cv2.countNonZero(cv2.reduce(thin, 0, cv2.REDUCE_MAX)) < _MET * shortest_line(extent):
             continue
         x, y, along, deep = cv2.boundingRect(thin)
         x, y = x + place[0], y + place[1]

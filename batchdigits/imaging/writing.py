@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchdigits.imaging.cuts import NARROWEST
-from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work
+from batchdigits.imaging.ink import binarise, measure_contrast, resize_to_work, sharpen_marks
 from batchdigits.imaging.lattice import Piece, box_around
-from batchdigits.imaging.lines import Line
+from batchdigits.imaging.lines import Line, shortest_line
 from batchdigits.imaging.pipeline import clear_lines
 from batchdigits.imaging.segment import Part, find_parts, is_rim, is_stroke, is_tiny
 from batchdigits.imaging.settings import ImagingSettings
@@ -23,6 +23,8 @@ FINER = 2
 
 _SMALLEST, _LARGEST = 0.12, 6.0  # of a digit's size: what is smaller is dirt, what is larger no writing
 _PALEST = 0.4  # of the usual ink
+_LIGHT_SIZE = 128  # pixels: see `measure_contrast`
+_MANY = 24  # marks: so many tell their size
 _MOST_PARTS = 500  # heaviest first: pages of handwritten digits have fewer, printed text and textures any number
 _COMPACT, _GROWTH = 2.5, 1.6  # a mark no longer for its breadth, or for its largest part, may be one digit,
 _HALF = 0.6  # unless its second part is longer than that share of it
@@ -74,6 +76,33 @@ def find_writing(pixels: NDArray[np.uint8], settings: ImagingSettings, *, finer:
         pieces = []  # dust, or dotted paper
     notes = ("too_many_marks",) * (len(found) > _MOST_PARTS) + ("cut_off",) * any(any(p.edges) for p in chosen)
     return Writing(work, measured.ink, measured.least, marks, lines, ink, labels, tuple(pieces), size, notes)
+
+
+def size_at_a_glance(pixels: NDArray[np.uint8], settings: ImagingSettings) -> float:
+    """Tell the size of a page's digits from a small copy in which they need not be legible.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) ndarray of uint8
+        BGR, already small.
+    settings : ImagingSettings
+        What the model was trained with.
+
+    Returns
+    -------
+    float
+        Pixels, the longer side of a usual mark's box; 0 where there are too few to tell.
+    """
+    measured = measure_contrast(pixels, settings, light_size=_LIGHT_SIZE)
+    marks = binarise(measured)
+    ink = sharpen_marks(measured.ink, marks, settings)
+    _, parts = find_parts(ink, measured.ink)
+    least = [shortest_line(extent) for extent in ink.shape]
+    if any(part.box.height >= least[0] or part.box.width >= least[1] for part in parts):  # it may be of rulings
+        ink = clear_lines(measured.ink, marks, settings).ink
+        _, parts = find_parts(ink, measured.ink)
+    found, _ = _choose(parts, ink.shape)
+    return float(np.median([part.box.longer for part in found])) if len(found) >= _MANY else 0.0
 
 
 def _choose(parts: Sequence[Part], shape: tuple[int, ...]) -> tuple[list[Part], float]:
