@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 NARROWEST = 0.75
 """Of a digit's size: what is narrower holds no two digits."""
 
+_SINGLE = 0.9  # of a digit's size: in a mark that is narrower, no two digits touch in two places; a 0 has two such
 _EDGE = 0.15  # of a digit's size: no cut nearer to an end
 _REACH = 0.1  # of a digit's size: a valley is the lowest place so far on both sides
 _DEPTH = 0.8  # of the hills on either side
@@ -40,11 +41,18 @@ def find_cuts(mask: NDArray[np.uint8], size: float) -> list[int]:
     first, last = ink.argmax(axis=0), height - ink[::-1].argmax(axis=0)
     profiles = ink.sum(axis=0), last - first
     found = sorted(x for profile in profiles for x in _valleys(profile.astype(np.float32), size))
+    if width < _SINGLE * size:
+        found = [x for x in found if _is_one_stroke(ink[:, x])]
     cuts: list[int] = []
     for x in found:
         if not cuts or x - cuts[-1] > _REACH * size:
             cuts.append(x)
     return cuts
+
+
+def _is_one_stroke(column: NDArray[np.bool_]) -> bool:
+    """Tell whether the ink of a column is in one piece."""
+    return np.count_nonzero(column[1:] & ~column[:-1]) + int(column[0]) == 1
 
 
 def _valleys(profile: NDArray[np.float32], size: float) -> list[int]:
