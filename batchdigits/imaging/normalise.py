@@ -125,14 +125,37 @@ def deskew(ink: Map, at_most: float) -> Map:
     height, width = ink.shape
     extra = int(np.ceil(abs(shear) * height / 2)) + 1
     middle = (height - 1) / 2
-    # x_source = x - extra + shear * (y - middle)
-    matrix = np.array([[1, shear, -extra - shear * middle], [0, 1, 0]], np.float64)
     ends = ((ink > 0) * np.arange(1, width + 1, dtype=np.int32)).max(axis=1)
     last = ends - shear * (np.arange(height) - middle)
     right = extra + int(last[ends > 0].max(initial=0)) + 4
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    sheared = cv2.warpAffine(ink, matrix, (min(right, width + 2 * extra), height), flags=flags)
-    return _limit(np.asarray(sheared, dtype=np.float32))
+    return _limit(_shear(ink, shear, extra, min(right, width + 2 * extra)))
+
+
+# of the four pixels around a place, one to a row: their shares by the powers of how far it is from the second to the
+# third. Keys' cubic convolution (1981), as steep as OpenCV has it
+_CUBIC = np.array([[0, -0.75, 1.5, -0.75], [1, 0, -2.25, 1.25], [0, 0.75, 1.5, -1.25], [0, 0, -0.75, 0.75]])
+
+
+def _shear(ink: Map, shear: float, margin: int, width: int) -> Map:
+    """Shear around the middle row, onto a canvas that begins `margin` pixels before the ink.
+
+    OpenCV's `warpAffine` does the same, and takes longer: it is not told that nothing moves up or down.
+    """
+    height, across = ink.shape
+    source = shear * (np.arange(height) - (height - 1) / 2) - margin  # where each row of the canvas begins in the ink's
+    first = np.floor(source)
+    share = source - first
+    square = share * share
+    weights = (_CUBIC @ np.array([np.ones(height), share, square, square * share])).astype(np.float32)[:, :, np.newaxis]
+    before = 2 * margin + 2  # empty pixels, so that every place has four around it
+    padded = np.zeros((height, across + 2 * before), np.float32)
+    padded[:, before : before + across] = ink
+    starts = np.arange(height) * padded.shape[1] + first.astype(np.int64) + (before - 1)
+    near = padded.ravel().take(starts[:, np.newaxis] + np.arange(width + 3))
+    sheared = weights[0] * near[:, :width]
+    for tap in (1, 2, 3):
+        sheared += weights[tap] * near[:, tap : tap + width]
+    return np.asarray(sheared, dtype=np.float32)
 
 
 def fit(ink: Map) -> Map:

@@ -135,6 +135,7 @@ def _assemble(
     Returns the labels, the pieces, and the size of a digit, which parts of digits may have made too small.
     """
     by_mark: dict[int, list[Part]] = {}
+    of_parts = labels
     for mark, part in zip(_join(parts, labels), parts, strict=True):
         by_mark.setdefault(mark, []).append(part)
 
@@ -153,10 +154,11 @@ def _assemble(
         size = max(
             size, _usual_size([box_around(group) for group in digits], [sum(p.mass for p in group) for group in digits])
         )
-    labels = labels.copy()
     mark_of = {part.label: mark for mark, members in by_mark.items() for part in members}
     pieces = []
     for first, *others in _regroup(by_mark.values(), one_digit):
+        if others and labels is of_parts:
+            labels = labels.copy()
         for part in others:
             around = labels[part.box.top : part.box.bottom, part.box.left : part.box.right]
             around[around == part.label] = first.label
@@ -182,9 +184,6 @@ def _join(parts: Sequence[Part], labels: NDArray[np.int32]) -> list[int]:
     ink.ravel()[inside] = chosen[owner]
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach - 1, 2 * reach - 1))
     _, joined = cv2.connectedComponents(cv2.dilate(ink, disc), connectivity=8)
-    marks = []
-    for part in parts:
-        box = part.box
-        around = np.s_[box.top : box.bottom, box.left : box.right]
-        marks.append(int(joined[around][labels[around] == part.label][0]))
-    return marks
+    somewhere = np.zeros(len(chosen), np.int64)
+    somewhere[owner] = inside  # any pixel of a part tells what it is joined to
+    return [int(mark) for mark in joined.ravel()[somewhere[[part.label for part in parts]]]]
