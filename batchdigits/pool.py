@@ -45,6 +45,7 @@ _DIED = "The process that read it died: out of memory, or a decoder's crash."
 _HANGS = "Reading it came to no end: the process was ended."
 _LETTER = 2048  # bytes: what a pipe takes whole or not at all, with what loky adds
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
+_KEPT = {-1: 1 << 27, -3: 1 << 25}  # bytes: glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, which can be no higher
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -305,11 +306,23 @@ def _prepare(parent: int, memory: int | None) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    _keep_memory()
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _keep_memory() -> None:
+    """Have glibc keep what one picture has freed for the next: to be given it anew, page by page, takes a while."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(AttributeError, OSError):  # other C libraries have no such setting
+            set_option = ctypes.CDLL(None).mallopt
+            for option, most in _KEPT.items():
+                set_option(option, most)
 
 
 def _end_with(parent: int) -> None:
