@@ -125,10 +125,7 @@ def deskew(ink: Map, at_most: float) -> Map:
     height, width = ink.shape
     extra = int(np.ceil(abs(shear) * height / 2)) + 1
     middle = (height - 1) / 2
-    ends = ((ink > 0) * np.arange(1, width + 1, dtype=np.int32)).max(axis=1)
-    last = ends - shear * (np.arange(height) - middle)
-    right = extra + int(last[ends > 0].max(initial=0)) + 4
-    return _limit(_shear(ink, shear, extra, min(right, width + 2 * extra)))
+    return _limit(_shear(ink, shear, extra, width + 2 * extra))
 
 
 # of the four pixels around a place, one to a row: their shares by the powers of how far it is from the second to the
