@@ -53,8 +53,8 @@ def soft_ink(contrast: Map, mask: NDArray[np.uint8], others: NDArray[np.uint8] |
 
 def _limit(values: Map) -> Map:
     """Bring the values within 0 to 1 in place: np.clip takes several times as long for so few."""
-    cv2.max(values, 0.0, dst=values)  # type: ignore[call-overload]  # a number stands for an array of them
-    cv2.min(values, 1.0, dst=values)  # type: ignore[call-overload]
+    cv2.threshold(values, 0.0, 0.0, cv2.THRESH_TOZERO, dst=values)
+    cv2.threshold(values, 1.0, 1.0, cv2.THRESH_TRUNC, dst=values)
     return values
 
 
