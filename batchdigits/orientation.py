@@ -32,8 +32,8 @@ _DECISIVE = 10.0  # log likelihood: what is behind by that in a sample of any pa
 def likely_ways_up(writing: Writing, make_tiles: TileMaker, classify: Classify) -> tuple[int, ...]:
     """Tell how a page may lie, as far as a sample of its marks leaves that open.
 
-    Digits are higher than wide, which leaves two ways up. Marks that stand alone are shown to the classifier as they are
-    with the page held each way. Upside down many look like digits, and 0, 1, 6, 8 and 9 always, so more of them are
+    Digits are higher than wide, which leaves two ways up. Marks that stand alone are shown to the classifier as they
+    are with the page held each way. Upside down many look like digits, and 0, 1, 6, 8 and 9 always, so more of them are
     looked at until one way is ahead of all others, or enough have been seen.
 
     Parameters

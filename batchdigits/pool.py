@@ -45,7 +45,7 @@ _DIED = "The process that read it died: out of memory, or a decoder's crash."
 _HANGS = "Reading it came to no end: the process was ended."
 _LETTER = 2048  # bytes: what a pipe takes whole or not at all, with what loky adds
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
-_KEPT = {-1: 1 << 27, -3: 1 << 25}  # bytes: glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, which can be no higher
+_KEPT = {-1: 1 << 27, -3: 1 << 25}  # bytes: glibc's M_TRIM_THRESHOLD, and its M_MMAP_THRESHOLD at its highest
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -230,6 +230,29 @@ def test_a_page_of_small_digits_is_looked_at_more_finely():
     assert [line.pieces for line in upright.lines] == [8, 8, 8]
 
 
+@pytest.mark.parametrize("height", [44, 60, 90, 200])
+def test_a_page_of_many_digits_is_looked_at_as_closely_as_their_size_asks_for(height):
+    """Their size is told by a glance: some forty pixels, or as many as the usual working size shows."""
+    sheet = np.full((3000, 4000, 3), 245, np.uint8)
+    for number in range(40):
+        write(sheet, number % 10, 60 + 2 * height * (number % 8), 60 + 2 * height * (number // 8), height)
+    cv2.line(sheet, (0, 40), (4000, 44), (120, 120, 120), 3)  # a ruling is no mark
+    found = look(Page(PageId("x"), sheet), SETTINGS, Layout.PAGE)
+    seen = found.finer * SETTINGS.work_size / 4000 * height
+    assert 36 <= seen <= 44 or found.finer == FINER
+    assert [line.pieces for line in found.tiles.arrangements[0].lines] == [8] * 5
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_page_of_few_digits_is_looked_at_as_before(turns):
+    sheet = np.full((3000, 4000, 3), 245, np.uint8)
+    for number in range(8):
+        write(sheet, number, 700 + 100 * number, 800, 50)
+    found = look(Page(PageId("x"), np.ascontiguousarray(np.rot90(sheet, turns))), SETTINGS, Layout.PAGE)
+    assert found.finer == 5
+    assert len(found.tiles.arrangements) == 4
+
+
 def is_sound(tiles, pixels):
     height, width = pixels.shape[:2]
     inside = all(0 <= b.left < b.right <= width and 0 <= b.top < b.bottom <= height for b in tiles.boxes)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchdigits.imaging.normalise import (
     crop,
@@ -77,6 +79,21 @@ def test_deskew_sets_a_slanted_stroke_upright(shear):
 def test_deskew_loses_no_ink():
     ink = slanted(0.5)
     assert deskew(ink, 0.7).sum() == pytest.approx(ink.sum(), rel=0.02)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_deskew_is_the_shear_by_the_second_moments(seed):
+    """What OpenCV makes of the same matrix, far faster to write and slower to run."""
+    rng = np.random.default_rng(seed)
+    ink = (rng.random(rng.integers(1, 90, 2)) ** rng.integers(1, 6)).astype(np.float32)
+    shear, (height, width) = slant(ink, 0.7), ink.shape
+    sheared = deskew(ink, 0.7)
+    margin = (sheared.shape[1] - width) // 2
+    matrix = np.array([[1, shear, -margin - shear * (height - 1) / 2], [0, 1, 0]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    wanted = cv2.warpAffine(ink, matrix, sheared.shape[::-1], flags=flags).clip(0, 1)
+    assert np.abs(sheared - wanted).max() < 1e-4
+    assert sheared[:, [0, -1]].max(initial=0) < 0.2  # nothing of the digit is beyond the canvas
 
 
 def test_fit_centres_by_mass_in_28():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from batchdigits import classify_array, load_model
 from batchdigits.batch import classify_parts, rows_of
-from batchdigits.classifiers.runner import Scores
+from batchdigits.classifiers.runner import Classifier, Scores, model_for_ways_up
 from batchdigits.classifiers.store import shipped_models
 from batchdigits.errors import ModelError
 from batchdigits.imaging.settings import ImagingSettings
@@ -112,20 +113,39 @@ def scores_of_first_round(levels):
 
 
 @settings(max_examples=60)
-@given(st.lists(st.floats(0, 1), min_size=4, max_size=4))
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=2))
 def test_only_ways_far_behind_are_left_out(writing, levels):
     """A way stays if, over all marks that were looked at, it is not ten in log likelihood behind the best."""
-    ways = likely_ways_up(writing, TileMaker(SETTINGS), scores_of_first_round(np.repeat(levels, 16)))
-    evidence = 16 * np.log(np.maximum(levels, 0.03))
-    assert set(ways) == {way for way in EVERY_WAY_UP if evidence[way] > evidence.max() - 10}
-    assert ways == tuple(sorted(ways))
+    ways = likely_ways_up(writing, TileMaker(SETTINGS), scores_of_first_round(np.repeat(levels, 32)))
+    evidence = 32 * np.log(np.maximum(levels, 0.03))
+    assert ways == tuple(2 * held for held in (0, 1) if evidence[held] > evidence.max() - 10)
 
 
 def test_one_mark_alone_decides_nothing(writing):
     """However sure the classifier is that it is no digit, it may be none."""
-    levels = np.full((4, 16), 0.9)
+    levels = np.full((2, 32), 0.9)
     levels[0, :2] = 0.0
-    assert likely_ways_up(writing, TileMaker(SETTINGS), scores_of_first_round(levels)) == EVERY_WAY_UP
+    assert likely_ways_up(writing, TileMaker(SETTINGS), scores_of_first_round(levels)) == (0, 2)
+
+
+@pytest.mark.parametrize(("wider", "ways"), [(1.0, (0, 2)), (1.6, EVERY_WAY_UP), (2.4, (1, 3))])
+def test_shapes_rule_out_two_ways_up_unless_they_are_as_wide_as_high(wider, ways):
+    pixels = cv2.resize(picture(LONG), None, fx=wider, fy=1.0)
+    writing = find_writing(pixels, SETTINGS)
+    assert likely_ways_up(writing, TileMaker(SETTINGS), scores_of_first_round(np.full(64, 0.5))) == ways
+
+
+# ---- the model that tells it ----
+
+
+def test_a_quick_model_tells_it_whichever_reads(cnn):
+    assert model_for_ways_up(cnn).card.name == "ann"
+    assert model_for_ways_up(cnn) is model_for_ways_up(load_model(shipped_models() / "knn"))
+
+
+def test_a_model_that_takes_other_tiles_tells_it_itself(cnn):
+    other = Classifier(replace(cnn.card, imaging=replace(cnn.card.imaging, min_stroke=1.0)), cnn)
+    assert model_for_ways_up(other) is other
 
 
 # ---- the model in other processes ----

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from batchdigits.imaging.pipeline import find_digit
+from batchdigits.imaging.quality import find_faults
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.text import find_text
 from batchdigits.training.simulator import Pen, Scene, photograph, simulate_ink
@@ -34,6 +36,22 @@ def test_faults_of_a_picture_have_names(change, faults):
     page = page_of(replace(SCENE, **change))
     assert find_digit(page, ImagingSettings()).faults == faults
     assert find_text(page, ImagingSettings(), Layout.NUMBER).faults == faults
+
+
+@pytest.mark.parametrize("blur", [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0])
+@pytest.mark.parametrize("size", [20, 60, 200])
+def test_sparse_ink_is_judged_as_dense_ink_is(blur, size):
+    """Of a page, only the pixels of the strokes' rims are looked at; cropped closely, all are."""
+    contrast = np.zeros((400, 400), np.float32)
+    contrast[199:202, 150:250] = contrast[150:250, 199:202] = 0.8
+    if blur:
+        contrast = cv2.GaussianBlur(contrast, (0, 0), blur)
+    mask = (contrast > 0.4 * contrast.max()).astype(np.uint8)
+    least = np.full_like(contrast, 0.05)
+    close = np.s_[185:216, 140:260]
+    inside = [find_faults(m[0], m[1], m[2], size, 1.0) for m in ((contrast[close], least[close], mask[close]),)]
+    mask[:185] = mask[216:] = 0
+    assert [find_faults(contrast, least, mask, size, 1.0)] == inside
 
 
 def test_a_digit_is_as_small_as_it_is_in_the_original():

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchdigits.imaging.segment import find_parts, group_parts, has_comparable, leave_out_loose
 from batchdigits.imaging.settings import ImagingSettings
@@ -28,6 +31,28 @@ def test_the_box_is_tight():
     ink[50:150, 90:100] = 255
     (group,) = groups_of(ink)[1]
     assert group.box == Box(90, 50, 100, 150)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_parts_are_measured_as_opencv_measures_them(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(20, 90, 2))
+    ink = np.zeros(shape, np.uint8)
+    for _ in range(rng.integers(2, 9)):
+        ends = [tuple(map(int, rng.integers(0, shape[::-1]))) for _ in range(2)]
+        cv2.line(ink, *ends, 255, int(rng.integers(1, 6)))
+    contrast = rng.random(shape, np.float32)
+    labels, parts = find_parts(ink, contrast)
+    _, found, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    inner = cv2.distanceTransform(ink, cv2.DIST_L2, 3)
+    assert np.array_equal(labels, found)
+    for part in parts:
+        left, top, width, height, area = stats[part.label]
+        own = labels == part.label
+        assert part.box == Box(left, top, left + width, top + height)
+        assert part.mass == pytest.approx(contrast[own].sum(), rel=1e-4)
+        assert part.level == pytest.approx(part.mass / area)
+        assert part.thickness == pytest.approx(2 * inner[own].max())
 
 
 def test_a_loose_bar_belongs_to_its_five():

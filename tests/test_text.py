@@ -116,6 +116,25 @@ def test_a_narrow_mark_is_not_cut():
     assert find_cuts(mask, 60) == []
 
 
+def test_a_mark_hardly_wide_enough_for_two_is_cut_where_one_stroke_joins_them():
+    ring, pair = np.zeros((60, 51), np.uint8), np.zeros((60, 51), np.uint8)
+    cv2.ellipse(ring, (25, 30), (23, 27), 0, 0, 360, 255, 5)
+    for x in (4, 46):
+        cv2.line(pair, (x, 2), (x, 57), 255, 5)
+    cv2.line(pair, (4, 30), (46, 30), 255, 3)
+    assert find_cuts(ring, 60) == []
+    assert find_cuts(pair, 60)
+
+
+def test_two_rings_that_touch_twice_are_cut_between_them():
+    mask = np.zeros((60, 100), np.uint8)
+    for x in (25, 74):
+        cv2.ellipse(mask, (x, 30), (22, 27), 0, 0, 360, 255, 5)
+    for y in (18, 42):
+        cv2.line(mask, (40, y), (60, y), 255, 4)
+    assert any(45 <= cut <= 55 for cut in find_cuts(mask, 60))
+
+
 # ---- from candidates to text, by made-up scores ----
 
 

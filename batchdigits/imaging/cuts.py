@@ -52,7 +52,7 @@ def find_cuts(mask: NDArray[np.uint8], size: float) -> list[int]:
 
 def _is_one_stroke(column: NDArray[np.bool_]) -> bool:
     """Tell whether the ink of a column is in one piece."""
-    return np.count_nonzero(column[1:] & ~column[:-1]) + int(column[0]) == 1
+    return bool(np.count_nonzero(column[1:] & ~column[:-1]) + column[0] == 1)
 
 
 def _valleys(profile: NDArray[np.float32], size: float) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import cv2
@@ -19,6 +20,10 @@ RIM = 3
 """Pixels at working size that a stroke's soft rim may reach beyond its edge."""
 
 Map = NDArray[np.float32]
+
+_CUBIC = np.array([[0, -0.75, 1.5, -0.75], [1, 0, -2.25, 1.25], [0, 0.75, 1.5, -1.25], [0, 0, -0.75, 0.75]])
+"""Of the four pixels around a place, a row each: what powers of its distance from the second one weigh it. As steep as
+OpenCV has it."""
 
 _NEAR = np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)
 _BESIDE = np.ones((3, 3), np.uint8)
@@ -122,28 +127,24 @@ def slant(ink: Map, at_most: float) -> float:
 def deskew(ink: Map, at_most: float) -> Map:
     """Shear the digit upright, by its second moments, on a canvas wide enough for it."""
     shear = slant(ink, at_most)
-    height, width = ink.shape
-    extra = int(np.ceil(abs(shear) * height / 2)) + 1
-    middle = (height - 1) / 2
-    return _limit(_shear(ink, shear, extra, width + 2 * extra))
+    margin = math.ceil(abs(shear) * ink.shape[0] / 2) + 1
+    return _limit(_shear(ink, shear, margin))
 
 
-# of the four pixels around a place, one to a row: their shares by the powers of how far it is from the second to the
-# third. Keys' cubic convolution (1981), as steep as OpenCV has it
-_CUBIC = np.array([[0, -0.75, 1.5, -0.75], [1, 0, -2.25, 1.25], [0, 0.75, 1.5, -1.25], [0, 0, -0.75, 0.75]])
+def _shear(ink: Map, shear: float, margin: int) -> Map:
+    """Shear around the middle row, onto a canvas that is wider by a margin on both sides.
 
-
-def _shear(ink: Map, shear: float, margin: int, width: int) -> Map:
-    """Shear around the middle row, onto a canvas that begins `margin` pixels before the ink.
-
-    OpenCV's `warpAffine` does the same, and takes longer: it is not told that nothing moves up or down.
+    Each row moves by itself, between pixels by cubic convolution (Keys, 1981). OpenCV's `warpAffine` does the same, and
+    takes longer: it looks at four rows for each pixel.
     """
     height, across = ink.shape
+    width = across + 2 * margin
     source = shear * (np.arange(height) - (height - 1) / 2) - margin  # where each row of the canvas begins in the ink's
     first = np.floor(source)
     share = source - first
     square = share * share
-    weights = (_CUBIC @ np.array([np.ones(height), share, square, square * share])).astype(np.float32)[:, :, np.newaxis]
+    powers = np.array([np.ones(height), share, square, square * share])
+    weights = (_CUBIC @ powers).astype(np.float32)[:, :, np.newaxis]
     before = 2 * margin + 2  # empty pixels, so that every place has four around it
     padded = np.zeros((height, across + 2 * before), np.float32)
     padded[:, before : before + across] = ink

@@ -64,7 +64,7 @@ def find_faults(
 
 def _is_soft(contrast: NDArray[np.float32], mask: NDArray[np.uint8], level: float, most: float) -> bool:
     """Tell whether the ink's edges take more pixels than that: as many as the contrast would at its steepest rise."""
-    rim = cv2.dilate(mask, _BESIDE)
+    rim = np.asarray(cv2.dilate(mask, _BESIDE), dtype=np.uint8)
     edge = cv2.countNonZero(rim)
     if edge * _SPARSE < rim.size and _count_steep(contrast, rim, 1.001 * level / most) > _STEEP * edge + 1:
         return False

@@ -70,7 +70,7 @@ def find_parts(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> tuple[N
         lone = _measure_lone(ink, contrast)
         return labels.astype(np.int32, copy=False), [lone] if lone else []
     inside = np.flatnonzero(ink > 0)  # paper is most of a page: only the ink is worth a look
-    owner = labels.ravel()[inside]
+    owner = np.asarray(labels.ravel()[inside], dtype=np.int32)
     area = np.bincount(owner, minlength=count)
     mass = np.bincount(owner, weights=contrast.ravel()[inside], minlength=count)
     # a speck cannot be a part of a digit: less ink than a dot of the pen that drew the heaviest mark
@@ -87,15 +87,14 @@ def find_parts(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> tuple[N
     return labels.astype(np.int32, copy=False), parts
 
 
-def _boxes(
-    owner: NDArray[np.int32], row: NDArray[np.int64], column: NDArray[np.int64], count: int
-) -> list[list[int]]:
+def _boxes(owner: NDArray[np.int32], row: NDArray[np.int64], column: NDArray[np.int64], count: int) -> list[list[int]]:
     """Return left, top, right and bottom of what each number owns: OpenCV's measures of all marks take far longer."""
     edges = np.zeros((count, 4), np.int64)
     edges[:, :2] = np.iinfo(np.int64).max
-    for edge, extreme, places in ((0, np.minimum, column), (1, np.minimum, row), (2, np.maximum, column + 1), (3, np.maximum, row + 1)):
-        extreme.at(edges[:, edge], owner, places)
-    return edges.tolist()
+    for edge, places in enumerate((column, row)):
+        np.minimum.at(edges[:, edge], owner, places)
+        np.maximum.at(edges[:, edge + 2], owner, places + 1)
+    return [[int(edge) for edge in box] for box in edges]
 
 
 def _measure_lone(ink: NDArray[np.uint8], contrast: NDArray[np.float32]) -> Part | None:
