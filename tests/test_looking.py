@@ -13,7 +13,7 @@ from batchdigits.errors import PageError
 from batchdigits.imaging.pipeline import find_digit, trace
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.text import find_text
-from batchdigits.imaging.writing import FINER
+from batchdigits.imaging.writing import FINER, size_at_a_glance
 from batchdigits.looking import look
 from batchdigits.sources.walk import find_sources
 from batchdigits.training.scenes import PrintedBox, Ruling, random_scene
@@ -236,11 +236,22 @@ def test_a_page_of_many_digits_is_looked_at_as_closely_as_their_size_asks_for(he
     sheet = np.full((3000, 4000, 3), 245, np.uint8)
     for number in range(40):
         write(sheet, number % 10, 60 + 2 * height * (number % 8), 60 + 2 * height * (number // 8), height)
-    cv2.line(sheet, (0, 40), (4000, 44), (120, 120, 120), 3)  # a ruling is no mark
     found = look(Page(PageId("x"), sheet), SETTINGS, Layout.PAGE)
     seen = found.finer * SETTINGS.work_size / 4000 * height
     assert 36 <= seen <= 44 or found.finer == FINER
     assert [line.pieces for line in found.tiles.arrangements[0].lines] == [8] * 5
+
+
+def test_digits_on_rulings_are_of_the_same_size_at_a_glance():
+    free, ruled = np.full((900, 1200, 3), 245, np.uint8), np.full((900, 1200, 3), 245, np.uint8)
+    for line in range(5):
+        cv2.line(ruled, (0, 137 + 120 * line), (1199, 137 + 120 * line), (150, 150, 150), 2)
+        for number in range(8):
+            for sheet in (free, ruled):
+                write(sheet, (line + number) % 10, 60 + 120 * number, 80 + 120 * line, 60)
+    assert 57 <= size_at_a_glance(free, SETTINGS) <= 63
+    assert 57 <= size_at_a_glance(ruled, SETTINGS) <= 63
+    assert size_at_a_glance(free[:300], SETTINGS) == 0.0  # too few to tell
 
 
 @pytest.mark.parametrize("turns", range(4))

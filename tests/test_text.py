@@ -127,12 +127,12 @@ def test_a_mark_hardly_wide_enough_for_two_is_cut_where_one_stroke_joins_them():
 
 
 def test_two_rings_that_touch_twice_are_cut_between_them():
-    mask = np.zeros((60, 100), np.uint8)
-    for x in (25, 74):
+    mask = np.zeros((60, 110), np.uint8)
+    for x in (25, 84):
         cv2.ellipse(mask, (x, 30), (22, 27), 0, 0, 360, 255, 5)
     for y in (18, 42):
-        cv2.line(mask, (40, y), (60, y), 255, 4)
-    assert any(45 <= cut <= 55 for cut in find_cuts(mask, 60))
+        cv2.line(mask, (40, y), (69, y), 255, 4)
+    assert any(50 <= cut <= 60 for cut in find_cuts(mask, 60))
 
 
 # ---- from candidates to text, by made-up scores ----
