@@ -7,6 +7,7 @@ import numpy as np
 
 from batchdigits.imaging.lines import Line, Mask, margin_of
 from batchdigits.imaging.ranks import median
+from batchdigits.imaging.segment import boxes_of
 from batchdigits.imaging.straight import runs_down
 
 
@@ -71,13 +72,17 @@ def drop_remains(ink: Mask, lines: tuple[Line, ...]) -> Mask:
         across = np.concatenate([[first], line.centre, [line.centre[-1] + line.slope * (stop - line.stop)]])
         points = np.rint(np.stack((across, along) if line.vertical else (along, across), axis=1)).astype(np.int32)
         cv2.polylines(bands, [points], isClosed=False, color=255, thickness=2 * round(line.thickness) + 3)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    outside = np.bincount(labels[bands == 0], minlength=count) > 0
-    left, top, width, height, _ = stats.T
-    inside = (left > 1) & (top > 1) & (left + width < ink.shape[1] - 1) & (top + height < ink.shape[0] - 1)
-    long = np.maximum(width, height) > 4 * max(line.thickness for line in lines) + 6
-    sliver = ~inside & (np.minimum(width, height) <= 2)
-    return np.where(((outside & ~sliver) | (inside & long))[labels], ink, np.uint8(0))
+    count, labels = cv2.connectedComponents(ink, connectivity=8)
+    places = np.flatnonzero(ink > 0)
+    owner = np.asarray(labels.ravel()[places], dtype=np.int32)
+    outside = np.bincount(owner[bands.ravel()[places] == 0], minlength=count) > 0
+    left, top, right, bottom = boxes_of(owner, places, ink.shape[1], count).T
+    inside = (left > 1) & (top > 1) & (right < ink.shape[1] - 1) & (bottom < ink.shape[0] - 1)
+    long = np.maximum(right - left, bottom - top) > 4 * max(line.thickness for line in lines) + 6
+    sliver = ~inside & (np.minimum(right - left, bottom - top) <= 2)
+    kept = np.zeros_like(ink)
+    kept.ravel()[places[((outside & ~sliver) | (inside & long))[owner]]] = 255
+    return kept
 
 
 def mend_strokes(ink: Mask, removed: Mask, lines: tuple[Line, ...]) -> Mask:
