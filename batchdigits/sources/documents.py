@@ -67,9 +67,11 @@ class OpenFile:
             self._file = self._open.enter_context(open(path, "rb"))  # noqa: PTH123, SIM115
             self._start = self._file.read(_START)
             is_whole = len(self._start) < _START
-            if self._start.startswith(_JPEG) and os.fstat(self._file.fileno()).st_size <= _WHOLE:
-                self._start += self._file.read(_WHOLE)
-                is_whole = len(self._start) <= _WHOLE  # it may grow meanwhile
+            size = os.fstat(self._file.fileno()).st_size if self._start.startswith(_JPEG) else 0
+            if _START <= size <= _WHOLE:
+                self._file.seek(0)
+                self._start = self._file.read(size + 1)  # two parts put together would take more time
+                is_whole = len(self._start) <= size  # it may grow meanwhile
             self._is_whole = is_whole
         except Exception as error:
             self._open.close()
