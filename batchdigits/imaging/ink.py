@@ -33,6 +33,7 @@ _DEEPEST_SHADOW = 0.38  # of the paper's brightness: shadow seldom takes more, a
 _DARKEST_AREA = 0.2  # the same for what is wider than any pen
 _SOFTENED = 0.8  # pixels: so far a pixel of a page reaches, that it has not too little of its neighbours' noise
 _BAND = 128  # rows
+_LARGE, _APART = 1 << 16, 16  # values of a picture that takes a while to be looked at; pixels between a few of them
 _TELLING = 200  # pixels along the long side: so many tell the noise
 _NOISIEST = 12.0  # grey levels: what deviates more may be no paper
 
@@ -59,6 +60,9 @@ def _equal_means() -> Map:
 def one_channel_if_grey(pixels: Image) -> Image:
     """Return (H, W) of a picture whose three channels are the same, any other as it is."""
     if pixels.ndim == 2:
+        return pixels
+    some = pixels[::_APART, ::_APART]
+    if pixels.size > _LARGE and (some[..., 0] != some[..., 1]).any():  # a few pixels tell most coloured pictures
         return pixels
     blue, green, red = cv2.split(pixels)
     same = cv2.norm(blue, green, cv2.NORM_INF) == cv2.norm(blue, red, cv2.NORM_INF) == 0

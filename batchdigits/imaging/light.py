@@ -26,9 +26,10 @@ def scale_down(pixels: Image, at_most: int) -> Image:
     if factor >= 1:
         return pixels
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    if factor <= 0.25:  # means of four pixels, again and again: many times faster than of any number
-        half = cv2.resize(pixels, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_LINEAR)
-        return scale_down(np.asarray(half, dtype=np.uint8), at_most)
+    if factor <= 0.25:  # means of four pixels, and of four of these: many times faster than of any number
+        halved = max(1, width // 2), max(1, height // 2)
+        pixels = np.asarray(cv2.resize(pixels, halved, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        return scale_down(pixels, at_most) if factor <= 0.2 else scale_to(pixels, size)
     # down to a half, two neighbours tell as much as the area does, which takes ten times as long
     how = cv2.INTER_AREA if factor <= 0.5 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, size, interpolation=how), dtype=np.uint8)

@@ -130,7 +130,7 @@ def straight_rows(runs: Runs, chosen: NDArray[np.bool_], *, steepest: float, sho
         start, stop = int(x[stretch[0]]), int(x[stretch[-1]])
         if stop - start >= shortest // step:
             rise = float(slopes[slope])
-            at_zero = float(y[stretch].mean() - rise * x[stretch].mean())
+            at_zero = float(y[stretch].sum() - rise * x[stretch].sum()) / len(stretch)
             found.append(Segment(start * step, stop * step + 1, rise, at_zero * step))
             row = np.flatnonzero(left & (np.abs(away) <= _AROUND + 1) & (x >= start) & (x <= stop))
         left[row] = False
@@ -139,7 +139,9 @@ def straight_rows(runs: Runs, chosen: NDArray[np.bool_], *, steepest: float, sho
 
 def _longest(x: NDArray[np.int64], gap: int) -> slice:
     """Return the longest stretch of a sorted sequence whose steps are at most `gap`."""
-    breaks = np.flatnonzero(np.diff(x) > gap) + 1
+    breaks = np.flatnonzero(x[1:] - x[:-1] > gap) + 1
+    if not len(breaks):
+        return slice(0, len(x))
     first, stop = np.concatenate([[0], breaks]), np.concatenate([breaks, [len(x)]])
     longest = int((x[stop - 1] - x[first]).argmax())
     return slice(int(first[longest]), int(stop[longest]))
