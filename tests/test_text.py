@@ -21,8 +21,9 @@ from batchdigits.imaging.rows import find_rows
 from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.text import find_text
 from batchdigits.reading import read_text
+from batchdigits.report.drawing import COLOURS, start_canvas
 from batchdigits.training.texts import simulate_text
-from batchdigits.types import Arrangement, Box, Layout, Page, PageId, Span, Stain, TextLine, Tiles
+from batchdigits.types import Arrangement, Box, Layout, Page, PageId, Row, Span, Stain, TextLine, Tiles
 from batchdigits.writers import read_csv
 
 SETTINGS = ImagingSettings()
@@ -406,6 +407,14 @@ def test_inspect_draws_every_digit(tmp_path, layout):
     drawing = cv2.imread(str(target))
     assert drawing.shape[1] > 900
     assert drawing.std() > 5
+
+
+def test_the_text_of_a_page_leaves_room_for_the_name_of_its_file():
+    row = Row(PageId("a.png"), " ".join(["0123456789"] * 10), 0.9, Status.REVIEW, "low_confidence")
+    canvas, _ = start_canvas(60, row, "a.png")
+    name = np.asarray(canvas)[:, : canvas.width // 4].reshape(-1, 3)
+    assert not (name == COLOURS[Status.REVIEW]).all(axis=1).any()
+    assert (np.asarray(canvas) == COLOURS[Status.REVIEW]).all(axis=2).any()
 
 
 def test_inspect_draws_a_page_without_ink(tmp_path):

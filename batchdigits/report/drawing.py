@@ -32,7 +32,10 @@ COLOURS = {
 }
 
 
-_TITLE = ImageFont.load_default(20)
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+
+_TITLE, _LARGER = ImageFont.load_default(20), ImageFont.load_default(22)
+_VERDICT = 0.7  # of the width: the rest is for the name
 
 
 def start_canvas(height: int, row: Row, title: str) -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -40,21 +43,22 @@ def start_canvas(height: int, row: Row, title: str) -> tuple[Image.Image, ImageD
     width = 3 * PANEL + 4 * GAP
     canvas = Image.new("RGB", (width, height), GROUND)
     draw = ImageDraw.Draw(canvas)
-    verdict = f"{row.prediction or 'no digit'}   {percent(row.confidence)}   {row.status.value}"
-    verdict += f": {row.reason.replace('_', ' ')}" if row.reason else ""
-    font = ImageFont.load_default(22)
-    draw.text((width - GAP, 16), verdict, COLOURS[row.status], font, anchor="ra")
-    draw.text((GAP, 16), _shortened(draw, title, width - 4 * GAP - draw.textlength(verdict, font)), INK, _TITLE)
+    how_sure = f"   {percent(row.confidence)}   {row.status.value}"
+    how_sure += f": {row.reason.replace('_', ' ')}" if row.reason else ""
+    room = _VERDICT * width - draw.textlength(how_sure, _LARGER)  # a page has more digits than a line takes
+    verdict = _shortened(row.prediction or "no digit", room, _LARGER) + how_sure
+    draw.text((width - GAP, 16), verdict, COLOURS[row.status], _LARGER, anchor="ra")
+    draw.text((GAP, 16), _shortened(title, width - 4 * GAP - draw.textlength(verdict, _LARGER), _TITLE), INK, _TITLE)
     return canvas, draw
 
 
-def _shortened(draw: ImageDraw.ImageDraw, title: str, room: float) -> str:
-    """Cut a title's middle out until it fits; both ends of a file's name tell most."""
-    keep = len(title)
-    shown = title
-    while keep > 8 and draw.textlength(shown, _TITLE) > room:
+def _shortened(text: str, room: float, font: Font) -> str:
+    """Cut a text's middle out until it fits; both ends of a file's name tell most."""
+    keep = len(text)
+    shown = text
+    while keep > 8 and font.getlength(shown) > room:
         keep -= 1
-        shown = f"{title[: keep // 2]}...{title[-(keep - keep // 2) :]}"
+        shown = f"{text[: keep // 2]}...{text[-(keep - keep // 2) :]}"
     return shown
 
 
