@@ -22,7 +22,7 @@ from batchdigits.imaging.settings import ImagingSettings
 from batchdigits.imaging.text import find_text
 from batchdigits.reading import read_text
 from batchdigits.report.drawing import COLOURS, start_canvas
-from batchdigits.training.texts import simulate_text
+from batchdigits.training.texts import random_text, simulate_text
 from batchdigits.types import Arrangement, Box, Layout, Page, PageId, Row, Span, Stain, TextLine, Tiles
 from batchdigits.writers import read_csv
 
@@ -134,6 +134,12 @@ def test_two_rings_that_touch_twice_are_cut_between_them():
     for y in (18, 42):
         cv2.line(mask, (40, y), (69, y), 255, 4)
     assert any(50 <= cut <= 60 for cut in find_cuts(mask, 60))
+
+
+def test_a_line_that_begins_before_its_first_stroke_is_drawn():
+    rng = np.random.default_rng((99, 83))
+    text = random_text(rng, int(rng.integers(7, 11)))
+    assert simulate_text(text, rng, difficulty=rng.uniform(0, 0.6)).size
 
 
 # ---- from candidates to text, by made-up scores ----

@@ -113,8 +113,9 @@ def _line(digits: Sequence[Float], close: float, slant: float, rng: np.random.Ge
     """Set digits side by side, the baseline not quite straight; negative gaps make them touch or overlap."""
     gaps = np.clip(rng.normal(close, 0.1, len(digits)), -0.12, None) * _HEIGHT
     widths = [digit.shape[1] for digit in digits]
-    lefts = np.concatenate([[0], np.cumsum(np.array(widths[:-1]) + gaps[1:])]).astype(int) if len(digits) > 1 else [0]
-    rise = slant * np.asarray(lefts) + rng.normal(0, 0.05 * _HEIGHT, len(digits))
+    lefts = np.concatenate([[0], np.cumsum(np.array(widths[:-1]) + gaps[1:])]).astype(int)
+    lefts -= lefts.min()  # after a first stroke that is narrower than they overlap, the second begins before it
+    rise = slant * lefts + rng.normal(0, 0.05 * _HEIGHT, len(digits))
     tops = np.round(rise - rise.min()).astype(int) + [max(d.shape[0] for d in digits) - d.shape[0] for d in digits]
     shape = (
         max(t + d.shape[0] for t, d in zip(tops, digits, strict=True)),
