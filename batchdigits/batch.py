@@ -77,8 +77,7 @@ def classify_parts(
     guarded : bool
         Read in other processes however few the files are: one of them may kill what reads it.
     """
-    # other layouts are held as they lie: what only makes tiles needs no model in its memory
-    classify = model_for_ways_up(classifier) if reading.layout is Layout.PAGE else None
+    classify = teller_of_ways_up(classifier, reading.layout)
     work = partial(read_part, reading=reading, classify=classify)
     give_up_on = partial(give_up, reading=reading)
     memory = _MEMORY + _PER_PIXEL * reading.limits.max_pixels
@@ -87,6 +86,11 @@ def classify_parts(
     first = list(itertools.islice(left, _FEW))
     pool = Pool(task, jobs=jobs, stop=stop or threading.Event())
     yield from _classify(pool.results(itertools.chain(first, left), here=not guarded and _few(first)), classifier)
+
+
+def teller_of_ways_up(classifier: Classifier, layout: Layout) -> Classifier | None:
+    """Return the model that tells which way up a page lies; none for what is held as it lies, which needs none."""
+    return model_for_ways_up(classifier) if layout is Layout.PAGE else None
 
 
 def _few(parts: Iterable[Part]) -> bool:
@@ -193,8 +197,8 @@ def classify_array(
     """
     classifier = model if isinstance(model, Classifier) else load_model(model)
     page, wanted = Page(PageId(name), picture_from_array(pixels)), Layout(layout)
-    classify = model_for_ways_up(classifier) if wanted is Layout.PAGE else None
-    (rows,) = rows_of([[image_page(page, classifier.card.imaging, wanted, classify=classify)]], classifier)
+    teller = teller_of_ways_up(classifier, wanted)
+    (rows,) = rows_of([[image_page(page, classifier.card.imaging, wanted, classify=teller)]], classifier)
     return rows[0]
 
 

@@ -11,8 +11,7 @@ from speed_inputs import Pictures
 
 import batchdigits
 from batchdigits import Classifier, load_model
-from batchdigits.batch import rows_of
-from batchdigits.classifiers.runner import model_for_ways_up
+from batchdigits.batch import rows_of, teller_of_ways_up
 from batchdigits.sources.walk import find_sources
 from batchdigits.types import Layout
 from batchdigits.worker import Part, Reading, read_part
@@ -25,7 +24,7 @@ TOGETHER = 32  # files whose tiles are classified in one go, about as in a run
 def read_all(folder: Path, classifier: Classifier, layout: Layout) -> None:
     """Do what a run does with the files of a folder, but for its workers and its state."""
     sources, reading = find_sources([folder]).sources, Reading(classifier.card.imaging, layout=layout)
-    classify = model_for_ways_up(classifier) if layout is Layout.PAGE else None
+    classify = teller_of_ways_up(classifier, layout)
     for start in range(0, len(sources), TOGETHER):
         tiles = [read_part(Part(source), reading, classify).items for source in sources[start : start + TOGETHER]]
         for _ in rows_of(tiles, classifier):

@@ -1,11 +1,12 @@
 """Numbers and pages: how many are read without a mistake, how many of their digits, and what is marked ok.
 
 python benchmarks/texts.py FOLDER --layout number|page [--model cnn] [--models-dir DIR]
-python benchmarks/texts.py --simulate 400 --layout number|page|amount
+python benchmarks/texts.py --simulate 400 --layout number|page|amount|sheet
 
 The FOLDER has a labels.csv (columns file,label), a label being digits with a space between lines. Instead of one, texts
 can be simulated: on these the threshold of `ok` and the sharpness of a text's confidence were chosen. An amount is a
-number with commas, cents or signs at its end, of which only the digits count.
+number with commas, cents or signs at its end, of which only the digits count. A sheet is an A4 page of 100 digits, as
+`speed.py` takes them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from speed_inputs import draw
 
 from batchdigits import Classifier, Row, Status, classify, classify_array, load_model
 from batchdigits.evaluation import edit_distance
@@ -40,6 +42,11 @@ def read_simulated(count: int, layout: str, classifier: Classifier) -> tuple[lis
     """Take pictures of texts, pages any way up, and read them."""
     rows, texts = [], []
     for number in range(count):
+        if layout == "sheet":
+            picture, text = draw("page", number)
+            rows.append(classify_array(picture, model=classifier, layout="page", name=f"{number}"))
+            texts.append(text)
+            continue
         rng = np.random.default_rng((SEED, number))
         page = layout == "page"
         text = random_amount(rng) if layout == "amount" else random_text(rng, int(rng.integers(2, 6)) if page else 1)
@@ -76,7 +83,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--simulate", type=int, metavar="COUNT")
-    parser.add_argument("--layout", required=True, choices=("number", "page", "amount"))
+    parser.add_argument("--layout", required=True, choices=("number", "page", "amount", "sheet"))
     parser.add_argument("--model", default="cnn")
     parser.add_argument("--models-dir", type=Path)
     arguments = parser.parse_args()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 NARROWEST = 0.75
 """Of a digit's size: what is narrower holds no two digits."""
 
-_SINGLE = 0.9  # of a digit's size: in a mark that is narrower, no two digits touch in two places; a 0 has two such
+_SINGLE = 0.9  # of a digit's size: in a mark that is narrower, two strokes side by side are more likely a 0's
 _EDGE = 0.15  # of a digit's size: no cut nearer to an end
 _REACH = 0.1  # of a digit's size: a valley is the lowest place so far on both sides
 _DEPTH = 0.8  # of the hills on either side

@@ -14,7 +14,6 @@ _FAINTEST = 2.5  # times the contrast that the paper's noise does not reach
 _SOFTEST = 0.06  # of the digit's size, from paper to full ink: beyond it, loops close and gaps fill
 _STEEP = 0.1  # of the rim: its steepest part tells how sharp a picture is
 _SHARP = 4.0  # pixels at working size that an edge may take in any case
-
 _SPARSE = 16  # where no more than one pixel in so many is of the rim, only those are looked at
 
 _BESIDE = np.ones((3, 3), np.uint8)
@@ -66,12 +65,13 @@ def _is_soft(contrast: NDArray[np.float32], mask: NDArray[np.uint8], level: floa
     """Tell whether the ink's edges take more pixels than that: as many as the contrast would at its steepest rise."""
     rim = np.asarray(cv2.dilate(mask, _BESIDE), dtype=np.uint8)
     edge = cv2.countNonZero(rim)
-    if edge * _SPARSE < rim.size and _count_steep(contrast, rim, 1.001 * level / most) > _STEEP * edge + 1:
+    # where clearly more than a tenth of the rim is steep enough, to count that is faster than to find how steep
+    enough, clearly = 1.001 * level / most, _STEEP * edge + 1
+    if edge * _SPARSE < rim.size and _count_steep(contrast, rim, enough) > clearly:
         return False
     across, down = (cv2.Sobel(contrast, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
-    # where clearly more than a tenth of the rim is steep enough, to count that is faster than to find how steep
-    steep = (cv2.magnitude(across, down) > np.float32(1.001 * level / most)).view(np.uint8)
-    if cv2.countNonZero(cv2.bitwise_and(steep, rim)) > _STEEP * edge + 1:
+    steep = (cv2.magnitude(across, down) > np.float32(enough)).view(np.uint8)
+    if cv2.countNonZero(cv2.bitwise_and(steep, rim)) > clearly:
         return False
     steepest = percentile(np.hypot(across[rim > 0], down[rim > 0]), 100 * (1 - _STEEP))
     return level > steepest * most

@@ -135,7 +135,6 @@ def _assemble(
     Returns the labels, the pieces, and the size of a digit, which parts of digits may have made too small.
     """
     by_mark: dict[int, list[Part]] = {}
-    of_parts = labels
     for mark, part in zip(_join(parts, labels), parts, strict=True):
         by_mark.setdefault(mark, []).append(part)
 
@@ -155,10 +154,11 @@ def _assemble(
             size, _usual_size([box_around(group) for group in digits], [sum(p.mass for p in group) for group in digits])
         )
     mark_of = {part.label: mark for mark, members in by_mark.items() for part in members}
+    regrouped = _regroup(by_mark.values(), one_digit)
+    if any(len(group) > 1 for group in regrouped):
+        labels = labels.copy()
     pieces = []
-    for first, *others in _regroup(by_mark.values(), one_digit):
-        if others and labels is of_parts:
-            labels = labels.copy()
+    for first, *others in regrouped:
         for part in others:
             around = labels[part.box.top : part.box.bottom, part.box.left : part.box.right]
             around[around == part.label] = first.label

@@ -32,8 +32,6 @@ COLOURS = {
 }
 
 
-Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
-
 _TITLE, _LARGER = ImageFont.load_default(20), ImageFont.load_default(22)
 _VERDICT = 0.7  # of the width: the rest is for the name
 
@@ -52,7 +50,7 @@ def start_canvas(height: int, row: Row, title: str) -> tuple[Image.Image, ImageD
     return canvas, draw
 
 
-def _shortened(text: str, room: float, font: Font) -> str:
+def _shortened(text: str, room: float, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
     """Cut a text's middle out until it fits; both ends of a file's name tell most."""
     keep = len(text)
     shown = text
